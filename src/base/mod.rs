@@ -1,0 +1,15 @@
+//! Floor 0: the small vocabulary that every other module shares. Knows nothing else.
+
+mod failure;
+mod id;
+mod redact;
+mod secret;
+mod text;
+mod time;
+
+pub use failure::{Class, Failure};
+pub use id::{BadId, EnvName, PersonId, RunId, StepId, WatchId};
+pub use redact::Redactor;
+pub use secret::Secret;
+pub use text::{bounded, clean, clean_line};
+pub use time::{Elapsed, Stamp, hms, short_duration, signed_duration};

@@ -1,0 +1,20 @@
+//! gonogo executes cutover runbooks: a pure core turns inputs into facts, a small conductor makes
+//! the facts durable and then makes the world follow, and every view reads facts.
+//!
+//! Modules stand on floors and name modules on lower floors only (`tests/it/floors.rs` holds it):
+//!
+//! ```text
+//! 5  cli                    one file per verb, wiring, exit codes
+//! 4  kinds  conductor  tui  plain  report  replay  sandbox
+//! 3  log  journal  services
+//! 2  plan  board
+//! 1  runbook  run
+//! 0  base
+//! ```
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
+pub mod base;
+pub mod kinds;
+pub mod plan;
+pub mod runbook;
+pub mod services;

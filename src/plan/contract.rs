@@ -1,0 +1,334 @@
+//! The contract between the conductor and a kind: what a check and an action offer, what they are
+//! given, and what they answer. Every kind is tested against it (`tests/it/kinds/contract.rs`).
+//!
+//! ```text
+//! one attempt:  precheck… ─ fence ─ capture ─ [intent on disk] ─ apply ─ verify…
+//! rollback:                  fence ─ [intent on disk] ─ restore ─ (compare)
+//! resume in doubt:           probe ─ a person decides
+//! ```
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use tokio_util::sync::CancellationToken;
+
+use crate::base::{Class, Failure, StepId};
+
+/// What a check saw. A check that has no data returns a [`Failure`] of class `NotYet`, never a `Seen`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// One line: what was seen, how old it is, from how many samples.
+    pub line: String,
+    /// The figure itself, for watches and reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// What stands behind it, as data: small, and free of secrets.
+    #[serde(default, skip_serializing_if = "Json::is_null")]
+    pub evidence: Json,
+}
+
+impl Seen {
+    /// A sighting told in one line.
+    #[must_use]
+    pub fn new(line: impl AsRef<str>) -> Self {
+        Self { line: crate::base::clean_line(line.as_ref(), 400), value: None, evidence: Json::Null }
+    }
+
+    /// Adds the data behind it.
+    #[must_use]
+    pub fn with(mut self, evidence: Json) -> Self {
+        self.evidence = evidence;
+        self
+    }
+
+    /// Adds the figure.
+    #[must_use]
+    pub fn value(mut self, value: f64) -> Self {
+        self.value = Some(value);
+        self
+    }
+}
+
+/// What an action did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    /// One line: what was done.
+    pub line: String,
+    /// What stands behind it (change ids, revisions, request ids); later steps may read it.
+    #[serde(default, skip_serializing_if = "Json::is_null")]
+    pub evidence: Json,
+}
+
+impl Done {
+    /// Something done, told in one line.
+    #[must_use]
+    pub fn new(line: impl AsRef<str>) -> Self {
+        Self { line: crate::base::clean_line(line.as_ref(), 400), evidence: Json::Null }
+    }
+
+    /// Adds the data behind it.
+    #[must_use]
+    pub fn with(mut self, evidence: Json) -> Self {
+        self.evidence = evidence;
+        self
+    }
+}
+
+/// What a probe found out about an attempt whose outcome nobody saw. A probe only reads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// The world is as the action wanted it.
+    Done(Done),
+    /// The world is as it was before, seen twice some seconds apart.
+    NotDone {
+        /// What was seen.
+        line: String,
+    },
+    /// Neither, or nobody can know: a person has to look.
+    Unclear {
+        /// What differs, or why it cannot be known.
+        line: String,
+    },
+}
+
+/// What a resume may do with an attempt whose outcome nobody saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Doubt {
+    /// Reads only: run it again.
+    #[serde(rename = "R")]
+    Read,
+    /// Compare-and-swap: probe; a duplicate fails.
+    #[serde(rename = "C")]
+    Swap,
+    /// A stored token: the same token is sent again within its lifetime.
+    #[serde(rename = "T")]
+    Token,
+    /// The marker row of the same transaction decides.
+    #[serde(rename = "X")]
+    Transaction,
+    /// Desired state: probe; as wanted is done, as before twice is not done.
+    #[serde(rename = "D")]
+    Desired,
+    /// Opaque: never by itself; the author's probe, else a person.
+    #[serde(rename = "O")]
+    Opaque,
+    /// A person did it, or did not.
+    #[serde(rename = "M")]
+    Manual,
+}
+
+impl Doubt {
+    /// The letter of `journal.md`.
+    #[must_use]
+    pub fn letter(self) -> char {
+        match self {
+            Self::Read => 'R',
+            Self::Swap => 'C',
+            Self::Token => 'T',
+            Self::Transaction => 'X',
+            Self::Desired => 'D',
+            Self::Opaque => 'O',
+            Self::Manual => 'M',
+        }
+    }
+}
+
+/// Who we are at the other end, for the header and the fence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Which system: `aws`, `heroku`.
+    pub system: String,
+    /// What it says we are: `account 444455556666 eu-west-1`, `app acme-shop`.
+    pub line: String,
+}
+
+/// What an earlier step left behind, for a kind that builds on it (`after = "lower-ttl"`).
+#[derive(Debug, Clone, Default)]
+pub struct Prior {
+    /// What its action captured.
+    pub captured: Json,
+    /// The evidence of what it did.
+    pub evidence: Json,
+}
+
+/// Where an attempt reports while it works. Both calls never block and may drop when flooded.
+pub trait Reporter: Send + Sync {
+    /// One line for the log pane and the journal; cleaned and redacted by the receiver.
+    fn line(&self, text: &str);
+    /// How far it is, 0 to 1, with one line of what it waits for.
+    fn progress(&self, done: f32, text: &str);
+    /// Raw output of a command, kept in `out/<step>-<attempt>.log`; lines also go to [`Reporter::line`].
+    fn output(&self, bytes: &[u8]);
+}
+
+/// What an attempt is given.
+#[derive(Clone)]
+pub struct Cx {
+    /// The step.
+    pub step: StepId,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// A token stored with the intent (class T), the same at a resume: 32 hex digits.
+    pub token: String,
+    /// When the attempt must be over.
+    pub deadline: tokio::time::Instant,
+    /// Cancelled when the run is aborted; a kind stops at its next await and says what is unknown.
+    pub cancel: CancellationToken,
+    /// Where to report.
+    pub reporter: Arc<dyn Reporter>,
+    /// What the steps named by [`Params::step_ref`] left behind.
+    pub priors: Arc<BTreeMap<StepId, Prior>>,
+    /// Resolves when the owner says that a manual step is done, with the value written down.
+    pub owner: tokio::sync::watch::Receiver<Option<OwnerDone>>,
+}
+
+/// The owner's word that a manual step is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerDone {
+    /// Who says so.
+    pub who: String,
+    /// The value that the step asked for.
+    pub value: Option<String>,
+}
+
+impl Cx {
+    /// Time left until the deadline.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(tokio::time::Instant::now())
+    }
+
+    /// Reports a line.
+    pub fn line(&self, text: impl AsRef<str>) {
+        self.reporter.line(text.as_ref());
+    }
+
+    /// Reports progress, 0 to 1.
+    pub fn progress(&self, done: f32, text: impl AsRef<str>) {
+        self.reporter.progress(done.clamp(0.0, 1.0), text.as_ref());
+    }
+
+    /// Waits, but not past the deadline and not past a cancellation.
+    ///
+    /// # Errors
+    /// `NotYet` at the deadline or on cancellation; an action that has sent something turns it into `Unknown`
+    /// or `Failed` itself.
+    pub async fn pause(&self, wait: Duration) -> Result<(), Failure> {
+        let until = tokio::time::Instant::now() + wait;
+        tokio::select! {
+            () = self.cancel.cancelled() => Err(Failure::new(Class::NotYet, "cancelled")),
+            () = tokio::time::sleep_until(until.min(self.deadline)) => {
+                if until > self.deadline { Err(Failure::new(Class::NotYet, "timed out")) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Polls `look` every `every` until it answers something other than `NotYet`, the deadline passes or
+    /// the run is aborted. The last `NotYet` is what a timeout reports.
+    ///
+    /// # Errors
+    /// Whatever `look` fails with; at the deadline the last `NotYet`, its message prefixed by "timed out: ".
+    pub async fn poll<T, F, Fut>(&self, every: Duration, mut look: F) -> Result<T, Failure>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        loop {
+            let last = match look().await {
+                Err(failure) if failure.class == Class::NotYet => failure,
+                other => return other,
+            };
+            if let Err(end) = self.pause(every).await {
+                let message = format!("{}: {}", end.message, last.message);
+                return Err(Failure { message, ..last });
+            }
+        }
+    }
+}
+
+/// Reads and may be repeated at will. Sends nothing that changes anything.
+pub trait Check: Send + Sync {
+    /// One line that names the request before it is sent: `GET https://… expects 200`.
+    fn looks(&self) -> String;
+
+    /// Looks once.
+    ///
+    /// # Errors
+    /// `NotYet`: looked, and it is not so (yet), or there is no data. Other classes: could not look.
+    fn check<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<Seen, Failure>>;
+
+    /// Wait between two looks while a step polls it.
+    fn every(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
+    /// Compares the account or app that it would read with the environment's; `None`: nothing to compare.
+    fn fence<'a>(&'a self) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {
+        Box::pin(async { Ok(None) })
+    }
+}
+
+/// Changes the world, or waits for it. One attempt is `capture`, then an intent on disk, then `apply`.
+pub trait Action: Send + Sync {
+    /// The requests in words, before they are sent, one a line.
+    fn does(&self) -> Vec<String>;
+
+    /// What a resume may do with it.
+    fn doubt(&self) -> Doubt;
+
+    /// False for kinds that only wait or read (`dns.wait_ttl`, `wait`): they need no rollback and run in a dry run.
+    fn changes(&self) -> bool {
+        true
+    }
+
+    /// False where what it does cannot be put back by [`Action::restore`] (`command`, `manual`, `ecs.run_task`).
+    fn restorable(&self) -> bool {
+        self.changes()
+    }
+
+    /// Compares the account or app that it is connected to with the environment's; `None`: nothing to compare.
+    ///
+    /// # Errors
+    /// `Refused` where they differ, showing both; `Denied` where the identity cannot be had.
+    fn fence<'a>(&'a self) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Saves what is about to change. Reads only. `Json::Null` where there is nothing to save.
+    ///
+    /// # Errors
+    /// Nothing was done.
+    fn capture<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<Json, Failure>>;
+
+    /// Does it, and waits until it is done. Twice equals once, or the kind is opaque.
+    ///
+    /// # Errors
+    /// The class says what is known of the world; a cancelled or timed out call whose request may
+    /// have arrived is `Unknown`.
+    fn apply<'a>(&'a self, cx: &'a Cx, captured: &'a Json) -> BoxFuture<'a, Result<Done, Failure>>;
+
+    /// Puts back what was captured, compares, and says so.
+    ///
+    /// # Errors
+    /// As [`Action::apply`].
+    fn restore<'a>(&'a self, cx: &'a Cx, captured: &'a Json) -> BoxFuture<'a, Result<Done, Failure>>;
+
+    /// Looks whether an attempt whose outcome nobody saw was done. `back`: the attempt was a restore.
+    ///
+    /// # Errors
+    /// Could not look.
+    fn probe<'a>(&'a self, cx: &'a Cx, captured: &'a Json, back: bool) -> BoxFuture<'a, Result<Finding, Failure>>;
+
+    /// True where a person does the work and the step is theirs alone while it runs.
+    fn manual(&self) -> bool {
+        false
+    }
+
+    /// Clocks that this kind starts or stops by its nature.
+    fn clocks(&self) -> crate::runbook::Clocks {
+        crate::runbook::Clocks::default()
+    }
+}

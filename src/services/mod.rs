@@ -1,0 +1,54 @@
+//! Floor 3: lazy clients of the systems that kinds read and change. Nothing connects before a kind
+//! asks; SDK types stop here. Knows nothing of the run.
+
+#[cfg(feature = "aws")]
+pub mod aws;
+pub mod dns;
+#[cfg(feature = "heroku")]
+pub mod heroku;
+pub mod http;
+mod secrets;
+
+use std::sync::Arc;
+
+use crate::{
+    base::Redactor,
+    runbook::{Env, SecretRef},
+};
+pub use secrets::Secrets;
+
+/// Every client of one environment. Cheap to make: no file is read and no socket opened.
+pub struct Services {
+    /// The environment, as resolved: the sandbox's endpoints are filled in.
+    pub env: Arc<Env>,
+    /// Opens `${secret.x}`.
+    pub secrets: Secrets,
+    /// AWS.
+    #[cfg(feature = "aws")]
+    pub aws: aws::Aws,
+    /// Heroku's Platform API.
+    #[cfg(feature = "heroku")]
+    pub heroku: heroku::Heroku,
+    /// DNS, asked directly.
+    pub dns: dns::Dns,
+    /// Web servers.
+    pub http: http::Http,
+}
+
+impl Services {
+    /// The clients of an environment.
+    #[must_use]
+    pub fn new(env: Env, secrets: &[SecretRef], redactor: Arc<Redactor>) -> Arc<Self> {
+        let env = Arc::new(env);
+        Arc::new_cyclic(|services| Self {
+            secrets: Secrets::new(secrets.to_vec(), redactor, services.clone()),
+            #[cfg(feature = "aws")]
+            aws: aws::Aws::new(env.clone()),
+            #[cfg(feature = "heroku")]
+            heroku: heroku::Heroku::new(env.clone(), services.clone()),
+            dns: dns::Dns::new(env.clone()),
+            http: http::Http::new(env.clone()),
+            env,
+        })
+    }
+}
