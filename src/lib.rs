@@ -14,7 +14,10 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod base;
+pub mod board;
 pub mod kinds;
+pub mod log;
 pub mod plan;
+pub mod run;
 pub mod runbook;
 pub mod services;

@@ -1,0 +1,61 @@
+//! `--auto-go`: the answers of a rehearsal without people. Go at every stop point and no-return once
+//! the criteria are green, and one retry a step at a failure that is known to have done nothing.
+
+use super::{
+    fact::Finding,
+    input::Intent,
+    state::{Leg, RunState, StepState, Why},
+};
+use crate::base::{Failure, PersonId};
+
+/// The next answer, and whose it is; `None` where nothing is asked, or where a person has to decide.
+#[must_use]
+pub fn answer(state: &RunState) -> Option<(PersonId, Intent)> {
+    let outline = state.outline.as_ref()?;
+    let operator = state.operator.clone()?;
+    if !state.auto_go || state.hold.is_some() || state.ended.is_some() {
+        return None;
+    }
+    if let Some((i, _)) = state.awaiting_owner().next() {
+        let step = &outline.steps[i];
+        let value = step.asks_value.as_ref().map(|_| "auto-go".to_owned());
+        return Some((step.owner.clone(), Intent::OwnerDone { step: step.id.clone(), value }));
+    }
+    let (i, leg) = state.asking()?;
+    let step = &outline.steps[i];
+    let run = state.steps[i].leg(leg)?;
+    let id = step.id.clone();
+    match (&run.state, leg) {
+        (StepState::AtStopPoint, Leg::Back) => Some((operator, Intent::Confirm { step: id, typed: "undo".into() })),
+        (StepState::AtStopPoint, Leg::Forward) => {
+            if let Some(stop) = &step.stop
+                && !run.gone
+            {
+                if run.no_go || state.steps[i].criteria.iter().any(|criterion| criterion.ok != Some(true)) {
+                    return None;
+                }
+                let voted = |who: &PersonId| state.steps[i].votes.iter().any(|(name, _, _)| name == who);
+                if let Some(voter) = stop.voters.iter().find(|voter| !voted(voter)) {
+                    return Some((voter.clone(), Intent::Vote { step: id, go: true }));
+                }
+                return Some((stop.decides.clone(), Intent::Go { step: id, typed: "go".into(), reason: None }));
+            }
+            let confirmed = |who: &PersonId| run.confirmed.iter().any(|(name, _)| name == who);
+            let first = std::iter::once(&operator).chain(outline.people.iter().map(|person| &person.id));
+            let who = first.into_iter().find(|who| !confirmed(who))?.clone();
+            Some((who, Intent::Confirm { step: id, typed: outline.env.confirm.clone() }))
+        }
+        (StepState::NeedsDecision(why), _) => {
+            let nothing_done = match why {
+                Why::Failed(Failure { class, .. }) => class.nothing_done(),
+                Why::InDoubt(Some(Finding::NotDone { .. })) | Why::Lost => true,
+                Why::InDoubt(_) => false,
+            };
+            let looking = state.steps[i].attempts.iter().any(|attempt| attempt.alive());
+            let first = run.asked_tries == 0 && leg == Leg::Forward;
+            (nothing_done && first && !looking)
+                .then(|| (operator, Intent::Retry { step: id, typed: "retry".into(), reason: None }))
+        }
+        _ => None,
+    }
+}
