@@ -18,6 +18,8 @@ pub mod board;
 pub mod kinds;
 pub mod log;
 pub mod plan;
+pub mod replay;
 pub mod run;
 pub mod runbook;
 pub mod services;
+pub mod tui;

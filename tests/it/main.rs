@@ -1,1 +1,2 @@
 //! The one integration binary: a second one would link everything again.
+mod night;
