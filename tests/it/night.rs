@@ -282,8 +282,10 @@ impl Night {
 
     /// The attempt writes its intent, where its step changes something.
     pub fn ready(&mut self, id: &str) -> &mut Self {
-        let outline = self.state.step(&step_id(id)).unwrap().0.clone();
-        if !outline.changes {
+        let (outline, run) = self.state.step(&step_id(id)).unwrap();
+        let intended = run.attempts.last().is_some_and(|attempt| attempt.intended);
+        let outline = outline.clone();
+        if !outline.changes || intended {
             return self;
         }
         let deadline = self.now().at + TimeDelta::seconds(600);
