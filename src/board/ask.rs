@@ -100,7 +100,7 @@ pub struct StopAsk {
     pub question: String,
     /// How long it has been asked: `0m38`.
     pub waited: String,
-    /// The criteria.
+    /// The criteria, red ones first, then those not looked at yet.
     pub checks: Vec<Check>,
     /// Who votes, and who decides.
     pub votes: Vec<Vote>,
@@ -315,7 +315,7 @@ impl Ask {
             criteria: Vec::new(),
         };
         let stop = step.stop.as_ref().unwrap_or(&none);
-        let checks: Vec<Check> = stop
+        let mut checks: Vec<Check> = stop
             .criteria
             .iter()
             .zip(&run.criteria)
@@ -326,6 +326,12 @@ impl Ask {
                 clock: seen.at.map(|at| face.clock(at)).unwrap_or_default(),
             })
             .collect();
+        // What stands against a go must be seen even where not all of it can be.
+        checks.sort_by_key(|check| match check.ok {
+            Some(false) => 0,
+            None => 1,
+            Some(true) => 2,
+        });
         let vote = |who: &PersonId| {
             let cast = run.votes.iter().find(|(voter, _, _)| voter == who);
             Vote {

@@ -46,7 +46,7 @@ pub fn panel(canvas: &mut Canvas<'_>, area: Rect, panel: &Panel) {
     let inner = u16::try_from(inside(area)).unwrap_or(0);
     let room = usize::from(area.height.saturating_sub(2));
     // Where room is short the extra goes first, then empty lines, then what explains; the form never.
-    let must = panel.head.len() + panel.form.len();
+    let must = panel.head.len() + panel.body.len() + panel.form.len();
     let tight = must > room;
     let keep = |line: &&Line| !(tight && line.is_empty());
     let mut form: Vec<Line> = panel.form.iter().filter(keep).cloned().collect();
@@ -55,12 +55,13 @@ pub fn panel(canvas: &mut Canvas<'_>, area: Rect, panel: &Panel) {
     }
     let shown_head: Vec<Line> = panel.head.iter().filter(keep).cloned().collect();
     let head = shown_head.len().min(room.saturating_sub(form.len()));
-    let body = panel.body.len().min(room.saturating_sub(head + form.len()));
-    let cut = panel.body.len() - body;
+    let shown_body: Vec<Line> = panel.body.iter().filter(keep).cloned().collect();
+    let body = shown_body.len().min(room.saturating_sub(head + form.len()));
+    let cut = shown_body.len() - body;
     let lines: Vec<Line> = shown_head
         .into_iter()
         .take(head)
-        .chain(panel.body.iter().take(body).enumerate().map(|(i, shown)| {
+        .chain(shown_body.iter().take(body).enumerate().map(|(i, shown)| {
             if cut > 0 && i + 1 == body {
                 line(format!("… {} more lines", cut + 1), Role::Dim)
             } else {

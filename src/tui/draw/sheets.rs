@@ -110,8 +110,6 @@ fn stop(app: &App, ask: &StopAsk, dialog: &Dialog, cells: usize) -> Panel {
     body.extend(labelled("If GO", &ask.if_go, Role::Plain, cells));
     body.extend(labelled("NO-GO", &ask.if_no_go, Role::Plain, cells));
     let mut head: Vec<Line> = wrap(&ask.question, cells).into_iter().map(|l| line(l, Role::Strong)).collect();
-    let place = format!("Step {} of {}, stop point. Nothing runs until it is decided.", ask.number, ask.total);
-    head.push(line(place, Role::Dim));
     if let Some(no_go) = &ask.no_go {
         head.push(line(format!("{no_go}; `go` turns it round"), Role::Warn));
     }
@@ -129,6 +127,8 @@ fn stop(app: &App, ask: &StopAsk, dialog: &Dialog, cells: usize) -> Panel {
         let many = if ask.against == 1 { things.to_owned() } else { format!("{} {things}", ask.against) };
         form.push(line(format!("{many} {verb} against a go: it needs a reason"), Role::Warn));
     }
+    let place = format!("Step {} of {}, stop point. Nothing runs until it is decided.", ask.number, ask.total);
+    let extra = vec![line(place, Role::Dim)];
     let voter = ask.voters.first().map(|who| format!("vote:  {who} go")).unwrap_or_default();
     Panel {
         title: vec![("? ".into(), Role::Ask), (format!("{} {}", ask.number, ask.title), Role::Strong)],
@@ -136,6 +136,7 @@ fn stop(app: &App, ask: &StopAsk, dialog: &Dialog, cells: usize) -> Panel {
         head,
         body,
         form,
+        extra,
         left: "esc look around, it keeps waiting".into(),
         right: voter,
         ..Panel::default()
@@ -181,16 +182,21 @@ fn failure(ask: &FailAsk, dialog: &Dialog, cells: usize) -> Panel {
 
 fn choice_line(choice: &Choice, chosen: bool, cells: usize) -> Line {
     let asks = if choice.act == Act::Hold { "(default)".into() } else { choice.asks() };
-    let (label_cells, cost_cells, asks_cells) = (13, 6, 15);
-    let does_cells = cells.saturating_sub(2 + 3 + label_cells + cost_cells + asks_cells + 2);
+    let (label_cells, cost_cells, asks_cells) = (13, 6, 16);
+    // Where it is narrow, what a choice does is worth more than what it will ask.
+    let figures = if cells >= 66 { cost_cells + asks_cells + 2 } else { 0 };
+    let does_cells = cells.saturating_sub(2 + 3 + label_cells + figures);
     let cursor = if chosen { "> " } else { "  " };
     let role = if chosen { Role::Strong } else { Role::Plain };
-    vec![
+    let mut spans = vec![
         (format!("{cursor}{}  {}", choice.key, left(choice.label, label_cells)), role),
-        (left(&choice.does, does_cells), if chosen { Role::Strong } else { Role::Plain }),
-        (format!(" {}", right(&choice.cost, cost_cells)), Role::Plain),
-        (format!(" {}", left(&asks, asks_cells)), Role::Dim),
-    ]
+        (left(&choice.does, does_cells), role),
+    ];
+    if figures > 0 {
+        spans.push((format!(" {}", right(&choice.cost, cost_cells)), Role::Plain));
+        spans.push((format!(" {}", left(&asks, asks_cells)), Role::Dim));
+    }
+    spans
 }
 
 fn act(app: &App, choice: &Choice, dialog: &Dialog, cells: usize) -> Panel {
@@ -400,7 +406,7 @@ fn help(app: &App, dialog: &Dialog, cells: usize) -> Panel {
         status: "up down".into(),
         body: body.into_iter().skip(first).collect(),
         left: "esc back".into(),
-        right: "in a sheet the typed word acts, never a key".into(),
+        right: "what decides opens a sheet; its typed word acts".into(),
         ..Panel::default()
     }
 }

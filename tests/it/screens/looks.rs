@@ -369,8 +369,7 @@ fn hostile_titles_stay_in_their_column() {
         let mut night = Night::of(outline);
         night.to_go_freeze();
         for keys in ["", "\x1b", "\x1b\n", "\x1b5", "\x1b?"] {
-            let mut scene =
-                Scene::new(Night { state: night.state.clone(), log: night.log.clone(), ms: night.ms }, width, height);
+            let mut scene = Scene::new(night.clone(), width, height);
             scene.reads().types(keys);
             let text = scene.text();
             sound(&text, width, height);

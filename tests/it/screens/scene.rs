@@ -1,14 +1,13 @@
 //! A night with a screen before it: keys go in, what is said reaches the core, cells come out.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use gonogo::{
     board::{Face, TimeStyle, Zone},
     log::Said,
     replay::Shown,
-    run::{HoldWhy, Input, Intent},
-    runbook::EnvKind,
+    run::{Input, Intent},
     tui::{App, Desk, Effect, Setup, Theme},
 };
 use ratatui::{
@@ -38,10 +37,6 @@ impl Scene {
         Self::with(night, width, height, Desk::Live, Theme { color: true, ascii: false })
     }
 
-    pub fn of(kind: EnvKind) -> Self {
-        Self::new(Night::open(kind), 80, 24)
-    }
-
     pub fn with(night: Night, width: u16, height: u16, desk: Desk, theme: Theme) -> Self {
         let size = Size::new(width, height);
         let setup = Setup { theme, desk, operator: None, face: face(), now: night.now(), size };
@@ -55,28 +50,29 @@ impl Scene {
             shown: None,
         };
         scene.look();
-        scene.later(1000)
+        scene.pass(1000);
+        scene
     }
 
     /// Real time passes; the night's does not.
-    pub fn later(mut self, ms: u64) -> Self {
-        self.pass(ms);
-        self
-    }
-
     pub fn pass(&mut self, ms: u64) {
         self.at += Duration::from_millis(ms);
-        self.look();
+        self.tick();
+    }
+
+    /// Reads and ticks; what follows counts as seen.
+    pub fn tick(&mut self) {
+        let fresh: Vec<_> = self.night.log[self.app.seen()..].iter().cloned().map(Arc::new).collect();
+        self.app.feed(&fresh);
+        self.app.tick(self.night.now(), self.at, self.size, self.shown.clone());
+        self.app.presented(self.at);
     }
 
     /// Reads, ticks and draws, as the loop does.
     pub fn look(&mut self) -> Buffer {
-        let all = self.night.envelopes();
-        self.app.feed(&all[self.app.seen()..]);
-        self.app.tick(self.night.now(), self.at, self.size, self.shown.clone());
+        self.tick();
         let mut buffer = Buffer::empty(Rect::new(0, 0, self.size.width, self.size.height));
         self.app.draw(&mut buffer);
-        self.app.presented(self.at);
         buffer
     }
 
@@ -99,7 +95,7 @@ impl Scene {
             let answer = self.night.try_input(input).map(|_| ());
             self.app.answer(ticket, answer);
         }
-        self.look();
+        self.tick();
     }
 
     pub fn code(&mut self, code: KeyCode) {
@@ -140,12 +136,6 @@ impl Scene {
                 Said::Leave(_) => None,
             })
             .collect()
-    }
-
-    pub fn holds(&self) -> bool {
-        self.said
-            .iter()
-            .any(|said| matches!(said, Said::Intent { intent: Intent::Hold, .. } | Said::Leave(HoldWhy::Left)))
     }
 }
 
