@@ -4,3 +4,4 @@ mod keyboard;
 mod looks;
 mod safety;
 mod scene;
+mod terminal;
