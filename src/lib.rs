@@ -15,6 +15,7 @@
 
 pub mod base;
 pub mod board;
+pub mod conductor;
 pub mod kinds;
 pub mod log;
 pub mod plan;

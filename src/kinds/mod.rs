@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::{
-    plan::{Action, Check, Doubt, Param, Params},
+    plan::{Action, Check, Doubt, KindInfo, Param, Params, Registry},
     services::Services,
 };
 
@@ -53,4 +53,38 @@ pub static ALL: &[&Kind] = &[];
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Kind> {
     ALL.iter().copied().find(|kind| kind.name == name)
+}
+
+/// The registry over the clients of one environment.
+pub struct Kinds(pub Arc<Services>);
+
+impl Registry for Kinds {
+    fn names(&self) -> Vec<&'static str> {
+        ALL.iter().map(|kind| kind.name).collect()
+    }
+
+    fn find(&self, kind: &str) -> Option<KindInfo> {
+        let kind = find(kind)?;
+        let (checks, acts) = match kind.bind {
+            Bind::Check(_) => (true, false),
+            Bind::Action(_) => (false, true),
+            Bind::Both(..) => (true, true),
+            Bind::Format => (false, false),
+        };
+        Some(KindInfo { params: kind.params, checks, acts })
+    }
+
+    fn check(&self, kind: &str, params: &mut Params<'_>) -> Option<Arc<dyn Check>> {
+        match find(kind)?.bind {
+            Bind::Check(bind) | Bind::Both(bind, _) => Some(bind(params, &self.0)),
+            Bind::Action(_) | Bind::Format => None,
+        }
+    }
+
+    fn action(&self, kind: &str, params: &mut Params<'_>) -> Option<Arc<dyn Action>> {
+        match find(kind)?.bind {
+            Bind::Action(bind) | Bind::Both(_, bind) => Some(bind(params, &self.0)),
+            Bind::Check(_) | Bind::Format => None,
+        }
+    }
 }

@@ -364,9 +364,6 @@ pub struct Resumed {
     pub operator: PersonId,
     /// `user@host`.
     pub from: String,
-    /// True where the steady clock began anew, so that times before and after are joined by the wall clock.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub rebooted: bool,
     /// Go is answered by itself (rehearsals only).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub auto_go: bool,

@@ -277,13 +277,14 @@ impl StepOutline {
     /// True where somebody is asked before it starts.
     #[must_use]
     pub fn asks(&self) -> bool {
-        self.stop.is_some() || self.no_return || self.people > 1
+        self.stop.is_some() || self.confirmations() > 0
     }
 
-    /// How many confirmations (beside a stop point's decision) it takes.
+    /// How many confirmations (beside a stop point's decision) it takes. None where it only reads.
     #[must_use]
     pub fn confirmations(&self) -> usize {
-        if self.no_return || self.people > 1 { usize::from(self.people.max(1)) } else { 0 }
+        let dangerous = self.no_return || self.people > 1;
+        if dangerous && self.treatment == Treatment::Do { usize::from(self.people.max(1)) } else { 0 }
     }
 
     /// True where something has to be taken back once it is done.
