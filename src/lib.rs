@@ -14,6 +14,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod base;
+pub mod journal;
 pub mod kinds;
 pub mod plan;
 pub mod runbook;
