@@ -16,6 +16,7 @@
 pub mod base;
 pub mod board;
 pub mod conductor;
+pub mod journal;
 pub mod kinds;
 pub mod log;
 pub mod plan;
