@@ -1,3 +1,4 @@
 //! The one integration binary: a second one would link everything again.
 
 mod runbook;
+mod journal;
