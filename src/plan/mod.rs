@@ -5,4 +5,4 @@ pub mod contract;
 mod params;
 
 pub use contract::{Action, Check, Cx, Done, Doubt, Finding, Identity, Seen};
-pub use params::{Param, Params, Shape, StepRef};
+pub use params::{Mistake, Param, Params, Shape, StepRef, TextOrSecret};
