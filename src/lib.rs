@@ -17,4 +17,6 @@ pub mod base;
 pub mod kinds;
 pub mod plan;
 pub mod runbook;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod services;

@@ -1,1 +1,3 @@
 //! The one integration binary: a second one would link everything again.
+
+mod sandbox;
