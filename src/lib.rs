@@ -22,4 +22,6 @@ pub mod log;
 pub mod plan;
 pub mod run;
 pub mod runbook;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod services;

@@ -2,3 +2,4 @@
 
 mod runbook;
 mod journal;
+mod sandbox;
