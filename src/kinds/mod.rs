@@ -4,12 +4,32 @@
 //! A new kind touches four places: `src/kinds/<name>.rs`, one word in [`ALL`],
 //! `tests/it/kinds/<name>.rs`, `runbooks/kinds/<name>.toml` (a runnable example). A test fails if one is missing.
 
+mod command;
+mod dns;
+mod dns_authoritative;
+mod dns_propagated;
+mod dns_wait_ttl;
+#[cfg(feature = "heroku")]
+mod heroku;
+#[cfg(feature = "heroku")]
+mod heroku_maintenance;
+#[cfg(feature = "heroku")]
+mod heroku_scale;
+#[cfg(feature = "heroku")]
+mod heroku_state;
+mod http_check;
+mod manual;
+mod reading;
+mod stop;
+mod wait;
+
 use std::sync::Arc;
 
 use crate::{
     plan::{Action, Check, Doubt, Param, Params},
     services::Services,
 };
+use reading::{looking, nothing_to_restore, only_waits};
 
 /// What the registry knows of a kind.
 pub struct Kind {
@@ -47,7 +67,22 @@ pub enum Bind {
 }
 
 /// Every kind, by name.
-pub static ALL: &[&Kind] = &[];
+pub static ALL: &[&Kind] = &[
+    &command::KIND,
+    &dns_authoritative::KIND,
+    &dns_propagated::KIND,
+    &dns_wait_ttl::KIND,
+    #[cfg(feature = "heroku")]
+    &heroku_maintenance::KIND,
+    #[cfg(feature = "heroku")]
+    &heroku_scale::KIND,
+    #[cfg(feature = "heroku")]
+    &heroku_state::KIND,
+    &http_check::KIND,
+    &manual::KIND,
+    &stop::KIND,
+    &wait::KIND,
+];
 
 /// The kind of a name.
 #[must_use]
