@@ -125,7 +125,8 @@ fn route(world: &mut World, asked: &Asked, request_id: &str, now: Moment) -> Res
     let (names, heroku) = (&world.names, &world.heroku);
     let rest = match parts.as_slice() {
         ["account"] => return one(show::account(heroku)),
-        ["account", "features"] => return list("id", Vec::new()),
+        ["account", "features"] | ["addon-attachments"] => return list("id", Vec::new()),
+        ["addons"] => return list("id", show::addons(heroku, names)),
         ["apps"] => return list("name", vec![show::app(heroku, names)]),
         ["apps", app, rest @ ..] if *app == names.app || *app == heroku.id => rest,
         ["apps", ..] => return Err(not_found("app")),
