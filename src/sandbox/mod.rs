@@ -34,8 +34,9 @@ mod xml;
 
 use std::{
     io,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use tokio::{net::TcpListener, task::JoinSet};
@@ -50,6 +51,9 @@ use web::Side;
 pub use world::Effect;
 use world::World;
 
+/// A world that is being dropped lets go of its directory within this many times the pause.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 /// Ports tried until one is free at both origins.
 const PORTS: usize = 32;
 
@@ -148,7 +152,7 @@ impl Sandbox {
         config.world.check()?;
         let dir = config.state_dir.clone().unwrap_or_default();
         let state = |source| StartError::State { dir: dir.clone(), source };
-        let (store, found) = Store::open(config.state_dir).map_err(state)?;
+        let (store, found) = open(config.state_dir).await.map_err(state)?;
         let mut world = found.unwrap_or_else(|| World::new(config.world, config.seed, keeper::now()));
         if world.format != world::FORMAT {
             return Err(StartError::Format { dir, found: world.format });
@@ -253,29 +257,65 @@ impl Sandbox {
     }
 }
 
+/// Opens the state; one that was dropped a moment ago may still be letting go of it.
+async fn open(dir: Option<PathBuf>) -> io::Result<(Store, Option<World>)> {
+    for _ in 0..LOCK_TRIES {
+        match Store::open(dir.clone()) {
+            Err(e) if e.kind() == io::ErrorKind::ResourceBusy => tokio::time::sleep(LOCK_PAUSE).await,
+            other => return other,
+        }
+    }
+    Store::open(dir)
+}
+
+/// The addresses of the old and the new origin, best first.
+const ORIGINS: [[IpAddr; 2]; 2] = [
+    [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3))],
+    [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
+];
+
 /// The two origins on one port, each at an address of its own.
 async fn origins() -> io::Result<(TcpListener, TcpListener)> {
-    let mac: [IpAddr; 2] = [IpAddr::from([127, 0, 0, 1]), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    let linux: [IpAddr; 2] = [IpAddr::from([127, 0, 0, 2]), IpAddr::from([127, 0, 0, 3])];
     let mut last = io::Error::other("no address was tried");
-    for [old, new] in [linux, mac] {
-        for _ in 0..PORTS {
-            let bound = match TcpListener::bind((old, 0)).await {
-                Ok(bound) => bound,
-                Err(e) => {
-                    last = e;
-                    break;
-                }
-            };
-            match TcpListener::bind((new, bound.local_addr()?.port())).await {
-                Ok(other) => return Ok((bound, other)),
-                Err(e) if e.kind() == io::ErrorKind::AddrInUse => last = e,
-                Err(e) => {
-                    last = e;
-                    break;
-                }
-            }
+    for addresses in ORIGINS {
+        match on_one_port(addresses).await {
+            Ok(bound) => return Ok(bound),
+            Err(e) => last = e,
         }
     }
     Err(last)
+}
+
+async fn on_one_port([old, new]: [IpAddr; 2]) -> io::Result<(TcpListener, TcpListener)> {
+    let mut last = io::Error::other("no port was tried");
+    for _ in 0..PORTS {
+        let bound = TcpListener::bind((old, 0)).await?;
+        match TcpListener::bind((new, bound.local_addr()?.port())).await {
+            Ok(other) => return Ok((bound, other)),
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse => last = e,
+            Err(e) => return Err(e),
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_pair_of_origins_shares_a_port() {
+        for addresses in ORIGINS {
+            let (old, new) = match on_one_port(addresses).await {
+                Ok(bound) => bound,
+                // A machine without IPv6, or with 127.0.0.1 only, has one of the two pairs.
+                Err(e) => {
+                    assert_eq!(e.kind(), io::ErrorKind::AddrNotAvailable, "{e}");
+                    continue;
+                }
+            };
+            let (old, new) = (old.local_addr().unwrap(), new.local_addr().unwrap());
+            assert_eq!((old.port(), [old.ip(), new.ip()]), (new.port(), addresses));
+        }
+    }
 }

@@ -142,11 +142,10 @@ type No = (u16, &'static str, String);
 fn json_service(caller: &Caller<'_>, answer: impl FnOnce(&str, &Value) -> Result<Value, No>) -> Result<Reply, No> {
     let target = caller.asked.header("x-amz-target");
     let operation = target.rsplit('.').next().unwrap_or_default();
-    let params: Value = if caller.asked.body.is_empty() {
-        json!({})
-    } else {
-        serde_json::from_slice(&caller.asked.body)
-            .map_err(|_| (400, "SerializationException", "the body is not JSON".to_owned()))?
+    let broken = || (400, "SerializationException", "the body is not a JSON object".to_owned());
+    let params: Value = match caller.asked.body.as_ref() {
+        [] => json!({}),
+        body => serde_json::from_slice(body).ok().filter(Value::is_object).ok_or_else(broken)?,
     };
     let content_type = json_type(caller.asked);
     answer(operation, &params).map(|body| Reply::new(200, content_type, body.to_string()))

@@ -80,7 +80,7 @@ async fn the_aws_cli_changes_dns_and_waits_for_insync() {
     assert_eq!(aws.json("sts get-caller-identity").await["Account"], "111122223333");
     let zones = aws.json("route53 list-hosted-zones").await;
     assert_eq!(zones["HostedZones"][0]["Id"], "/hostedzone/Z0SANDBOX");
-    let sets = aws.json("route53 list-resource-record-sets --hosted-zone-id Z0SANDBOX --page-size 3").await;
+    let sets = aws.json("route53 list-resource-record-sets --hosted-zone-id Z0SANDBOX --page-size 6").await;
     assert!(sets["ResourceRecordSets"].as_array().unwrap().len() > 10, "the pages join up");
     let change = |from: &str, to: &str| {
         let set = |action, to| {

@@ -3,6 +3,7 @@
 mod cli;
 mod dns;
 mod ecs;
+mod garbage;
 mod heroku;
 mod query;
 mod restart;
