@@ -143,6 +143,8 @@ async fn resolvers_follow_count_down_and_keep_what_they_have() {
     assert_eq!(first.answers.len(), 2);
     assert_eq!(first.answers[1].data.ip_addr(), Some(world.endpoints().old_origin.ip()));
     switch(&world, 2).await;
+    let pending = ask(authority(&world), "shop.acme.example.", RecordType::CNAME).await;
+    assert!(answers(&pending)[0].ends_with("acme-shop.herokudns.example."), "nothing is served before INSYNC");
     let ttl = || async { ask(at, "shop.acme.example.", RecordType::CNAME).await.answers[0].ttl };
     until("the TTL counts down", ttl, |ttl| *ttl < 18).await;
     let authority = authority(&world);

@@ -62,6 +62,13 @@ fn metric(id: &str, name: &str, stat: &str) -> String {
     )
 }
 
+/// The newest second's average of a visitors' metric.
+pub async fn newest(world: &Sandbox, name: &str) -> Option<f64> {
+    let said = text(world, "monitoring", &metric("m", name, "Average")).await;
+    let values = all(&said, "Values").join("");
+    all(&values, "member").first().map(|it| it.parse().unwrap())
+}
+
 #[tokio::test]
 async fn who_we_are() {
     let world = world(&["sts.other_account:once"]).await;
