@@ -1,1 +1,4 @@
 //! The one integration binary: a second one would link everything again.
+
+mod kinds;
+mod moto;
