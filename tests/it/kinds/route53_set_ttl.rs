@@ -73,36 +73,40 @@ async fn zone_of(sets: &[String]) -> String {
 
 #[tokio::test]
 async fn there_twice_and_back_for_every_shape() {
-    for (name, r#type, sets) in shapes() {
-        let zone = zone_of(&sets).await;
-        let before = moto::listing(&zone).await;
-        let proxy = Proxy::new(moto::endpoint(), "", Spoil::Nothing).await;
-        let step = action(KIND, &params(&zone, name, r#type, 60), &at(&proxy.endpoint));
-        let cx = minute();
+    // Side by side: each client keeps its own pace of two requests a second.
+    futures_util::future::join_all(shapes().into_iter().map(|(name, r#type, sets)| there_and_back(name, r#type, sets)))
+        .await;
+}
 
-        let captured = step.capture(&cx).await.unwrap();
-        assert_eq!(proxy.changes(), 0, "a capture only reads");
-        assert_eq!(captured["before"].as_array().unwrap().len(), sets.len());
+async fn there_and_back(name: &str, r#type: &str, sets: Vec<String>) {
+    let zone = zone_of(&sets).await;
+    let before = moto::listing(&zone).await;
+    let proxy = Proxy::new(moto::endpoint(), "", Spoil::Nothing).await;
+    let step = action(KIND, &params(&zone, name, r#type, 60), &at(&proxy.endpoint));
+    let cx = minute();
 
-        let done = step.apply(&cx, &captured).await.unwrap();
-        let lowered = moto::listing(&zone).await;
-        assert_eq!(lowered.matches("<TTL>60</TTL>").count(), sets.len(), "{name}: {lowered}");
-        assert!(done.evidence["insync_at"].as_str().unwrap().ends_with('Z'));
-        assert_eq!((&done.evidence["new_ttl"], done.evidence["change_id"].is_string()), (&60.into(), true));
-        assert!(done.evidence["old_ttl"].as_i64().unwrap() >= 300);
+    let captured = step.capture(&cx).await.unwrap();
+    assert_eq!(proxy.changes(), 0, "a capture only reads");
+    assert_eq!(captured["before"].as_array().unwrap().len(), sets.len());
 
-        let again = step.apply(&cx, &captured).await.unwrap();
-        assert_eq!(proxy.changes(), 1, "twice equals once");
-        assert_eq!(again.evidence["change_id"], Json::Null);
-        assert!(matches!(step.probe(&cx, &captured, false).await.unwrap(), Finding::Done(_)));
+    let done = step.apply(&cx, &captured).await.unwrap();
+    let lowered = moto::listing(&zone).await;
+    assert_eq!(lowered.matches("<TTL>60</TTL>").count(), sets.len(), "{name}: {lowered}");
+    assert!(done.evidence["insync_at"].as_str().unwrap().ends_with('Z'));
+    assert_eq!((&done.evidence["new_ttl"], done.evidence["change_id"].is_string()), (&60.into(), true));
+    assert!(done.evidence["old_ttl"].as_i64().unwrap() >= 300);
 
-        step.restore(&cx, &captured).await.unwrap();
-        step.restore(&cx, &captured).await.unwrap();
-        assert_eq!(proxy.changes(), 2);
-        assert_eq!(moto::listing(&zone).await, before, "{name} came back byte for byte");
-        assert!(matches!(step.probe(&cx, &captured, true).await.unwrap(), Finding::Done(_)));
-        assert!(matches!(step.probe(&cx, &captured, false).await.unwrap(), Finding::NotDone { .. }));
-    }
+    let again = step.apply(&cx, &captured).await.unwrap();
+    assert_eq!(proxy.changes(), 1, "twice equals once");
+    assert_eq!(again.evidence["change_id"], Json::Null);
+    assert!(matches!(step.probe(&cx, &captured, false).await.unwrap(), Finding::Done(_)));
+
+    step.restore(&cx, &captured).await.unwrap();
+    step.restore(&cx, &captured).await.unwrap();
+    assert_eq!(proxy.changes(), 2);
+    assert_eq!(moto::listing(&zone).await, before, "{name} came back byte for byte");
+    assert!(matches!(step.probe(&cx, &captured, true).await.unwrap(), Finding::Done(_)));
+    assert!(matches!(step.probe(&cx, &captured, false).await.unwrap(), Finding::NotDone { .. }));
 }
 
 #[tokio::test]
