@@ -3,3 +3,5 @@
 mod journal;
 mod runbook;
 mod sandbox;
+mod kinds;
+mod moto;
