@@ -5,3 +5,4 @@ mod runbook;
 mod sandbox;
 mod kinds;
 mod moto;
+mod night;
