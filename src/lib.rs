@@ -15,7 +15,6 @@
 
 pub mod base;
 pub mod board;
-pub mod cli;
 pub mod conductor;
 pub mod journal;
 pub mod kinds;
@@ -23,4 +22,6 @@ pub mod log;
 pub mod plan;
 pub mod run;
 pub mod runbook;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod services;

@@ -22,7 +22,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::reporter::Message;
+use super::reporter::{AttemptReporter, Message};
 use crate::{
     base::{Class, Failure},
     plan::{Action, Bound, BoundRollback, Check, Cx},
@@ -37,6 +37,7 @@ pub(super) struct Attempt {
     pub(super) bound: Arc<Bound>,
     pub(super) what: What,
     pub(super) cx: Cx,
+    pub(super) reporter: Arc<AttemptReporter>,
     pub(super) to: mpsc::Sender<Message>,
     pub(super) timeout: Duration,
     /// What the attempt in doubt, or the forward leg, captured.
@@ -56,6 +57,7 @@ impl Attempt {
                     .hint("this is a defect of gonogo; look at the world before going on"),
             )),
         };
+        self.reporter.finish();
         self.send(report, None).await;
         let gone = Message::Gone { step: self.cx.step.clone(), attempt: self.cx.attempt };
         let _conductor_gone = self.to.send(gone).await;

@@ -9,7 +9,6 @@
 
 mod attempt;
 mod clock;
-mod ledger;
 mod looking;
 mod reconcile;
 mod reporter;
@@ -22,12 +21,12 @@ use tokio_util::sync::CancellationToken;
 use self::reporter::Message;
 use crate::{
     base::{Redactor, Stamp, StepId, WatchId},
+    journal::{JournalThread, RunDir},
     log::{Answer, EventLog, InputReceiver, Request, Said},
     plan::{Plan, contract::OwnerDone},
     run::{Envelope, Event, HoldWhy, Input, Intended, RunState, Seen, auto_answer, handle},
 };
 pub use clock::Clock;
-pub use ledger::{Ledger, OutputFiles};
 
 /// Reports that may wait for the conductor. An attempt that is faster waits; lines beyond are dropped by the reporter.
 const REPORTS: usize = 1024;
@@ -35,8 +34,6 @@ const REPORTS: usize = 1024;
 const BATCH: usize = 64;
 /// How often the clocks are compared and the journal is looked for.
 const TICK: Duration = Duration::from_secs(1);
-/// The head is sealed at least this often while something happens.
-const SEAL: Duration = Duration::from_secs(60);
 /// Wall and steady clock further apart than this since the last tick: the machine slept or its clock was set.
 const JUMP_MS: i64 = 3_000;
 /// How long cancelled attempts may take to say what they know, once the run is over.
@@ -51,9 +48,9 @@ pub struct Parts {
     /// Records so far.
     pub seq: u64,
     /// Where facts become durable.
-    pub ledger: Box<dyn Ledger>,
-    /// Where commands' output is kept.
-    pub outputs: Arc<dyn OutputFiles>,
+    pub journal: JournalThread,
+    /// The run's folder, for commands' output.
+    pub dir: Arc<RunDir>,
     /// Where facts are published.
     pub log: EventLog,
     /// The clocks.
@@ -69,8 +66,8 @@ pub struct Conductor {
     plan: Arc<Plan>,
     state: RunState,
     seq: u64,
-    ledger: Box<dyn Ledger>,
-    outputs: Arc<dyn OutputFiles>,
+    journal: JournalThread,
+    dir: Arc<RunDir>,
     log: EventLog,
     clock: Clock,
     redactor: Arc<Redactor>,
@@ -82,8 +79,8 @@ pub struct Conductor {
     watches: HashMap<WatchId, tokio::task::AbortHandle>,
     leaving: bool,
     failed: Option<String>,
+    unwritten: Vec<Envelope>,
     last_tick: Stamp,
-    last_seal: tokio::time::Instant,
 }
 
 /// An attempt's task, as the conductor holds it.
@@ -105,8 +102,8 @@ impl Conductor {
             plan: parts.plan,
             state: parts.state,
             seq: parts.seq,
-            ledger: parts.ledger,
-            outputs: parts.outputs,
+            journal: parts.journal,
+            dir: parts.dir,
             log: parts.log,
             clock: parts.clock,
             redactor: parts.redactor,
@@ -118,14 +115,14 @@ impl Conductor {
             watches: HashMap::new(),
             leaving: false,
             failed: None,
+            unwritten: Vec::new(),
             last_tick,
-            last_seal: tokio::time::Instant::now(),
         }
     }
 
     /// Runs from the first input (`Open` or `Resume`, and what recovery found) until the run is over,
     /// left, or the journal has failed and what was in flight is told. Returns the state at the end.
-    pub async fn run(mut self, first: Vec<Input>) -> RunState {
+    pub async fn run(mut self, first: Vec<Input>) -> End {
         for input in first {
             // Refused only where a journal already ended is opened; the loop below ends at once then.
             let _refused = self.take(vec![(input, None)]).await;
@@ -160,7 +157,7 @@ impl Conductor {
             return true;
         }
         let waiting_for = self.alive.values().any(|alive| !alive.leavable);
-        (self.leaving || self.failed.is_some()) && !waiting_for
+        self.leaving && !waiting_for
     }
 
     async fn said(&mut self, request: Request) {
@@ -204,13 +201,12 @@ impl Conductor {
             inputs.push((Input::ClockJump { wall_ms, slept }, None));
         }
         self.last_tick = now;
-        if let Some(why) = self.ledger.lost() {
-            self.journal_failed(why);
+        if self.failed.is_none()
+            && let Err(error) = self.journal.still_there().await
+        {
+            self.journal_failed(error.to_string());
         }
         let _nothing_due = self.take(inputs).await;
-        if self.last_seal.elapsed() > SEAL {
-            self.seal().await;
-        }
     }
 
     async fn answer_automatically(&mut self) {
@@ -256,16 +252,11 @@ impl Conductor {
         answer
     }
 
-    /// Makes events durable and publishes them. On failure nothing is published: the views go on
-    /// showing what the disk holds.
+    /// Makes events durable and publishes them. Once the journal has failed, outcomes are still tried as
+    /// last words and shown; what could not be written is returned at the end.
     async fn record(&mut self, events: Vec<Event>, now: Stamp) -> Result<(), String> {
         if events.is_empty() {
             return Ok(());
-        }
-        if let Some(failed) = &self.failed {
-            // Last words: not on disk, but not lost without a word either.
-            self.ledger.last_words(&events);
-            return Err(failed.clone());
         }
         let barrier = events.iter().any(Event::is_barrier);
         let seals = events.iter().any(Event::seals);
@@ -280,13 +271,26 @@ impl Conductor {
             payloads.push(json);
             envelopes.push(envelope);
         }
-        self.ledger.append(payloads, barrier).await?;
-        self.seq = seq;
-        self.log.publish(envelopes);
-        if seals {
-            self.seal().await;
+        let written = match &self.failed {
+            None => self.journal.append(payloads, barrier).await,
+            Some(_) => self.journal.last_words(payloads).await,
+        };
+        match written {
+            Ok(()) => {
+                self.seq = seq;
+                self.log.publish(envelopes);
+                if seals && self.failed.is_none() {
+                    self.seal().await;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                // Whoever looks at the screen must know it all the same.
+                self.log.publish(envelopes.iter().cloned());
+                self.unwritten.extend(envelopes);
+                Err(error.to_string())
+            }
         }
-        Ok(())
     }
 
     /// The last net before the disk and every view. Text is redacted where it is made; what is still
@@ -303,10 +307,9 @@ impl Conductor {
     }
 
     async fn seal(&mut self) {
-        self.last_seal = tokio::time::Instant::now();
-        match self.ledger.seal().await {
+        match self.journal.seal().await {
             Ok(anchor) => self.log.set_anchor(anchor),
-            Err(why) => self.journal_failed(why),
+            Err(error) => self.journal_failed(error.to_string()),
         }
     }
 
@@ -316,18 +319,19 @@ impl Conductor {
             return;
         }
         let now = self.clock.now();
-        let hold = Event::Held { why: HoldWhy::JournalFailed(why.clone()), by: None };
-        self.state.evolve(&hold, now);
+        let event = Event::Held { why: HoldWhy::JournalFailed(why.clone()), by: None };
+        self.state.evolve(&event, now);
         // Shown, though it is on no disk: the views must not look healthy.
-        self.log.publish([Envelope { seq: self.seq + 1, at: now.at, elapsed: now.elapsed, event: hold }]);
-        self.ledger.last_words(&[Event::Held { why: HoldWhy::JournalFailed(why.clone()), by: None }]);
+        let envelope = Envelope { seq: self.seq + 1, at: now.at, elapsed: now.elapsed, event };
+        self.log.publish([envelope.clone()]);
+        self.unwritten.push(envelope);
         self.failed = Some(why);
         for alive in self.alive.values().filter(|alive| alive.leavable) {
             alive.task.abort();
         }
     }
 
-    async fn finish(mut self) -> RunState {
+    async fn finish(mut self) -> End {
         self.stop_looking();
         for alive in self.alive.values() {
             if self.state.ended.is_some() {
@@ -345,10 +349,22 @@ impl Conductor {
                 }
             }
         }
-        self.seal().await;
+        if self.failed.is_none() {
+            self.seal().await;
+        }
         self.log.close();
-        self.state
+        End { state: self.state, journal_failed: self.failed, unwritten: self.unwritten }
     }
+}
+
+/// Where a run stood when its conductor ended.
+pub struct End {
+    /// The state.
+    pub state: RunState,
+    /// Why the journal could not be written, where it could not.
+    pub journal_failed: Option<String>,
+    /// Facts that are on no disk, for the standard error stream.
+    pub unwritten: Vec<Envelope>,
 }
 
 /// A criterion's or a watch's answer.

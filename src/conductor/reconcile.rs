@@ -88,15 +88,16 @@ impl Conductor {
             wanted.attempt,
             self.reporter.clone(),
             self.redactor.clone(),
-            self.outputs.clone(),
+            self.dir.clone(),
         );
+        let reporter = Arc::new(reporter);
         let cx = Cx {
             step: wanted.step.clone(),
             attempt: wanted.attempt,
             token,
             deadline: Instant::now() + timeout,
             cancel: cancel.clone(),
-            reporter: Arc::new(reporter),
+            reporter: reporter.clone(),
             priors: self.priors(&bound.refs),
             owner: owner_word,
         };
@@ -105,6 +106,7 @@ impl Conductor {
             bound,
             what: wanted.what,
             cx,
+            reporter,
             to: self.reporter.clone(),
             timeout: outline.timeout,
             captured,

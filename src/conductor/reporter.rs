@@ -1,19 +1,17 @@
 //! What an attempt's task sends to the conductor, and the reporter that a kind is given: never
 //! blocks, drops when flooded, says what it dropped.
 
-use std::{
-    io::Write as _,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU32, Ordering},
 };
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Sight, ledger::OutputFiles};
+use super::Sight;
 use crate::{
-    base::{Redactor, StepId, WatchId, clean_line},
+    base::{RedactStream, Redactor, StepId, WatchId, clean_line},
+    journal::{OutFile, RunDir},
     plan::contract::Reporter,
     run::{Intended, Report, Sample},
 };
@@ -41,16 +39,10 @@ pub(super) struct AttemptReporter {
     attempt: u32,
     to: mpsc::Sender<Message>,
     redactor: Arc<Redactor>,
-    outputs: Arc<dyn OutputFiles>,
-    output: Mutex<Output>,
+    dir: Arc<RunDir>,
+    output: Mutex<Option<(RedactStream, OutFile)>>,
     lines: AtomicU32,
     last: Mutex<(u8, String)>,
-}
-
-enum Output {
-    Closed,
-    Open(Box<dyn std::io::Write + Send>),
-    Failed,
 }
 
 impl AttemptReporter {
@@ -59,10 +51,25 @@ impl AttemptReporter {
         attempt: u32,
         to: mpsc::Sender<Message>,
         redactor: Arc<Redactor>,
-        outputs: Arc<dyn OutputFiles>,
+        dir: Arc<RunDir>,
     ) -> Self {
-        let (output, lines, last) = (Mutex::new(Output::Closed), AtomicU32::new(0), Mutex::default());
-        Self { step, attempt, to, redactor, outputs, output, lines, last }
+        let (output, lines, last) = (Mutex::default(), AtomicU32::new(0), Mutex::default());
+        Self { step, attempt, to, redactor, dir, output, lines, last }
+    }
+
+    /// Ends the output file, where there is one, and tells its size and hash.
+    pub(super) fn finish(&self) {
+        let taken = self.output.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((mut stream, mut file)) = taken else { return };
+        file.push(&stream.finish());
+        let (output, error) = file.finish();
+        if let Some(error) = error {
+            self.send(Report::Line(format!("its output could not be kept: {error}")));
+        }
+        if let Some(name) = output.file {
+            let part = if output.whole { "" } else { ", first and last part" };
+            self.send(Report::Line(format!("output: {} bytes, SHA-256 {}, {name}{part}", output.size, output.sha256)));
+        }
     }
 
     fn clean(&self, text: &str) -> String {
@@ -99,20 +106,8 @@ impl Reporter for AttemptReporter {
 
     fn output(&self, bytes: &[u8]) {
         let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*output, Output::Closed) {
-            *output = match self.outputs.open(&self.step, self.attempt) {
-                Ok(file) => Output::Open(file),
-                Err(error) => {
-                    self.send(Report::Line(format!("its output cannot be kept: {error}")));
-                    Output::Failed
-                }
-            };
-        }
-        if let Output::Open(file) = &mut *output
-            && let Err(error) = file.write_all(bytes)
-        {
-            self.send(Report::Line(format!("its output cannot be kept any more: {error}")));
-            *output = Output::Failed;
-        }
+        let (stream, file) =
+            output.get_or_insert_with(|| (self.redactor.stream(), self.dir.output(&self.step, self.attempt)));
+        file.push(&stream.push(bytes));
     }
 }

@@ -4,6 +4,23 @@
 //! A new kind touches four places: `src/kinds/<name>.rs`, one word in [`ALL`],
 //! `tests/it/kinds/<name>.rs`, `runbooks/kinds/<name>.toml` (a runnable example). A test fails if one is missing.
 
+#[cfg(feature = "aws")]
+mod aws_identity;
+#[cfg(feature = "aws")]
+mod cloudwatch_metric;
+#[cfg(feature = "aws")]
+mod ecs_deploy;
+#[cfg(feature = "aws")]
+mod ecs_run_task;
+#[cfg(feature = "aws")]
+mod ecs_steady;
+#[cfg(feature = "aws")]
+mod elb_healthy;
+#[cfg(feature = "aws")]
+mod route53_set_ttl;
+#[cfg(feature = "aws")]
+mod route53_switch;
+
 use std::sync::Arc;
 
 use crate::{
@@ -47,7 +64,24 @@ pub enum Bind {
 }
 
 /// Every kind, by name.
-pub static ALL: &[&Kind] = &[];
+pub static ALL: &[&Kind] = &[
+    #[cfg(feature = "aws")]
+    &aws_identity::KIND,
+    #[cfg(feature = "aws")]
+    &cloudwatch_metric::KIND,
+    #[cfg(feature = "aws")]
+    &ecs_deploy::KIND,
+    #[cfg(feature = "aws")]
+    &ecs_run_task::KIND,
+    #[cfg(feature = "aws")]
+    &ecs_steady::KIND,
+    #[cfg(feature = "aws")]
+    &elb_healthy::KIND,
+    #[cfg(feature = "aws")]
+    &route53_set_ttl::KIND,
+    #[cfg(feature = "aws")]
+    &route53_switch::KIND,
+];
 
 /// The kind of a name.
 #[must_use]

@@ -11,7 +11,9 @@ use super::{Action, Bound, BoundRollback, BoundWatch, Plan, Registry, bind::Bind
 use crate::{
     base::StepId,
     run::{Doubt, EnvOutline, Mode, Outline, StepOutline, StopOutline, Treatment, Undo, WatchOutline, WindowOutline},
-    runbook::{Clocks, Code, Diagnostic, Env, EnvKind, OnFail, Resolver, Rollback, Runbook, Step, Watch, sha256_hex},
+    runbook::{
+        Clocks, Code, Diagnostic, Env, EnvKind, OnFail, Resolver, Rollback, Runbook, Step, Watch, canonical, sha256_hex,
+    },
 };
 
 /// The hard limit of an attempt where the file says none: this many times its plan…
@@ -185,10 +187,21 @@ fn one(
         clocks: step.clocks.unwrap_or_else(|| action.as_ref().map_or_else(Clocks::default, |action| action.clocks())),
         treatment,
         hash: sha256_hex(binder.canonical.as_bytes()),
+        written_hash: written_hash(step),
+        rehearsed: false,
     };
     let refs: HashSet<StepId> = binder.refs.iter().map(|r| r.step.clone()).collect();
     let bound = Bound { precheck, action, verify, rollback, criteria, refs: refs.into_iter().collect() };
     (outline, bound)
+}
+
+/// The step as its author wrote it: what it does, checks and undoes, variables not filled in.
+fn written_hash(step: &Step) -> String {
+    let back = step.rollback.iter().filter_map(|r| if let Rollback::Action(table) = r { Some(table) } else { None });
+    let criteria = step.stop.iter().flat_map(|stop| &stop.criteria);
+    let tables = step.precheck.iter().chain(&step.action).chain(&step.verify).chain(back).chain(criteria);
+    let text: String = tables.map(|table| format!("{}{}\n", table.kind, canonical(&table.params))).collect();
+    sha256_hex(format!("{}\n{}\n{text}", step.id, step.no_return).as_bytes())
 }
 
 fn rollback_of(binder: &mut Binder<'_>, step: &Step, action: Option<&Arc<dyn Action>>) -> (Undo, BoundRollback) {

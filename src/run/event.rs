@@ -353,6 +353,9 @@ pub struct Opened {
     /// Go is answered by itself (rehearsals only).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub auto_go: bool,
+    /// Who we are at the other ends, asked before the first step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identities: Vec<Identity>,
     /// What will be done.
     pub outline: Outline,
 }

@@ -164,6 +164,7 @@ impl RunState {
         self.run = Some(opened.run.clone());
         self.operator = Some(opened.operator.clone());
         self.auto_go = opened.auto_go;
+        self.identities.clone_from(&opened.identities);
         self.opened = Some(now);
         self.index = outline.index();
         self.steps = outline

@@ -224,8 +224,14 @@ pub struct StepOutline {
     pub clocks: Clocks,
     /// How it is treated in this run.
     pub treatment: Treatment,
-    /// SHA-256 of the step as resolved, hex: what "changed since the rehearsal" compares.
+    /// SHA-256 of the step as resolved for this environment, hex.
     pub hash: String,
+    /// SHA-256 of the step as written, hex: the same in every environment, so that "changed since the
+    /// rehearsal" can be told.
+    pub written_hash: String,
+    /// It was part of a green rehearsal as it is written now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rehearsed: bool,
 }
 
 /// A stop point.

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use tokio::{sync::OnceCell, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +40,12 @@ impl Secrets {
     /// # Errors
     /// `Misconfigured` where it is not there, `Denied` where it may not be read, `FailedNothingDone`
     /// where the other side did not answer.
-    pub async fn open(&self, name: &str) -> Result<Secret, Failure> {
+    // Boxed: Heroku's own token may be a secret, so the two call each other.
+    pub fn open<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Secret, Failure>> {
+        Box::pin(self.opened(name))
+    }
+
+    async fn opened(&self, name: &str) -> Result<Secret, Failure> {
         let Some((one, cell)) = self.refs.iter().find(|(one, _)| one.name == name) else {
             return Err(Failure::new(Class::Misconfigured, format!("there is no secret `{}`", clean_line(name, 60))));
         };
@@ -55,6 +61,12 @@ impl Secrets {
             Ok(secret)
         });
         value.await.cloned()
+    }
+
+    /// Where a secret's value is.
+    #[must_use]
+    pub fn source(&self, name: &str) -> Option<&SecretSource> {
+        self.refs.iter().find(|(one, _)| one.name == name).map(|(one, _)| &one.source)
     }
 
     /// Registers a secret that was not named by the runbook (a token from netrc).

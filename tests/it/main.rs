@@ -1,3 +1,5 @@
 //! The one integration binary: a second one would link everything again.
 
 mod runbook;
+mod journal;
+mod sandbox;

@@ -10,6 +10,7 @@ use crate::base::{EnvName, PersonId};
 use crate::runbook::{
     Code, Diagnostic, Diagnostics,
     mistakes::nearest,
+    syntax::NO_MOMENT,
     units,
     value::{Entry, Kind, Span, Table, Value},
 };
@@ -262,7 +263,7 @@ impl<'t> Fields<'t> {
     pub fn time(&self, key: &str, d: &mut Diagnostics) -> Option<DateTime<FixedOffset>> {
         let value = self.value(key)?;
         match &value.kind {
-            Kind::Time(time) => Some(*time),
+            Kind::Time(time) => Some(*time).filter(|time| *time != NO_MOMENT),
             Kind::Text(_) => {
                 d.push(
                     mismatch(key, value, "a time with its offset")

@@ -287,7 +287,11 @@ fn contradictions(fields: &Fields<'_>, step: &Step, d: &mut Diagnostics) {
         }
     } else if step.action.is_none() {
         let broken = fields.value("action").is_some() || fields.value("stop").is_some();
-        if step.verify.is_empty() && step.precheck.is_empty() && !broken && fields.value("verify").is_none() {
+        let no_checks = |key: &str| match fields.value(key).map(|value| &value.kind) {
+            Some(Kind::List(list)) => list.is_empty(),
+            given => given.is_none(),
+        };
+        if no_checks("verify") && no_checks("precheck") && !broken {
             d.push(
                 Diagnostic::error(Code::EMPTY_STEP, fields.place.clone(), format!("{} does nothing", fields.what))
                     .label("no action, no check, no question")

@@ -1,9 +1,10 @@
 //! Diagnostics for a terminal, a log or a program.
 
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::{Value as Json, json};
 
 use super::{Diagnostic, Diagnostics, Severity, excerpt::excerpt};
+use crate::runbook::Place;
 
 impl Diagnostics {
     /// All of them, in the order of the file, as rustc shows its own, each followed by an empty
@@ -38,16 +39,17 @@ impl Diagnostics {
             if label.is_empty() { annotation } else { annotation.label(label.as_str()) }
         });
         let mut groups = vec![
-            level
-                .primary_title(diagnostic.message.as_str())
-                .id(diagnostic.code.as_str())
-                .element(Origin::path(source.path()).line(place.line).char_column(place.column))
-                .element(Snippet::source(excerpt.text.as_str()).line_start(excerpt.first).annotations(annotations)),
+            level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.as_str()).element(
+                Snippet::source(excerpt.text.as_str())
+                    .path(source.path())
+                    .line_start(excerpt.first)
+                    .annotations(annotations),
+            ),
         ];
         if let Some(help) = &diagnostic.help {
             groups.push(Group::with_title(Level::HELP.secondary_title(help.as_str())));
         }
-        renderer.render(&groups)
+        with_place(&renderer.render(&groups), source.path(), place)
     }
 
     /// All of them as JSON: an array in the order of the file. Lines and columns count from 1, columns in characters.
@@ -72,4 +74,15 @@ impl Diagnostics {
         };
         Json::Array(self.sorted().into_iter().map(one).collect())
     }
+}
+
+/// The renderer counts the column in the excerpt, whose lines may be cut or spelled out; the place in
+/// the file is put there instead.
+fn with_place(rendered: &str, path: &str, place: Place) -> String {
+    let line = format!("{path}:{}:", place.line);
+    // The title is one line, so the first mention after it is the place.
+    let start = rendered.find('\n').and_then(|title| rendered[title..].find(&line).map(|at| title + at + line.len()));
+    let Some(start) = start else { return rendered.to_owned() };
+    let after = rendered[start..].trim_start_matches(|c: char| c.is_ascii_digit());
+    format!("{}{}{after}", &rendered[..start], place.column)
 }

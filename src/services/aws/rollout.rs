@@ -67,8 +67,9 @@ impl Rollout {
     /// # Errors
     /// `Misconfigured`: the journal holds something else.
     pub fn from_captured(captured: &Json) -> Result<Self, Failure> {
-        Rollout::deserialize(captured)
-            .map_err(|e| Failure::new(Class::Misconfigured, "what was captured is not a service").because(e.to_string()))
+        Rollout::deserialize(captured).map_err(|e| {
+            Failure::new(Class::Misconfigured, "what was captured is not a service").because(e.to_string())
+        })
     }
 
     /// As captured.
@@ -182,7 +183,9 @@ impl Rollout {
                 }
                 // It was accepted; a look that fails now is only a look.
                 Err(failure) if failure.class == Class::FailedNothingDone => cx.line(&failure.message),
-                Err(failure) => return Err(Failure { class: Class::Unknown, ..failure }.because(format!("last seen: {last}"))),
+                Err(failure) => {
+                    return Err(Failure { class: Class::Unknown, ..failure }.because(format!("last seen: {last}")));
+                }
             }
             if let Err(end) = cx.pause(LOOK).await {
                 let words = format!("{} while the deployment was under way: {last}", end.message);
@@ -216,7 +219,9 @@ impl Rollout {
         if let Some(event) = now.events.first() {
             failure = failure.because(format!("newest event: {event}"));
         }
-        failure.hint(format!("read the log of a stopped task of {wanted}; its image, secrets and health check are the usual causes"))
+        failure.hint(format!(
+            "read the log of a stopped task of {wanted}; its image, secrets and health check are the usual causes"
+        ))
     }
 
     /// Looks how a deployment ended, and waits for one that is still rolling.

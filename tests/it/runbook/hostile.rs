@@ -17,7 +17,7 @@ fn too_large_too_deep_too_many() {
     assert_eq!(codes(&vec![b'#'; MAX_BYTES + 1]), ["GNE001"]);
     assert!(!codes(&vec![b'['; MAX_BYTES]).is_empty());
     assert_eq!(codes(format!("a = {}", "[".repeat(500_000)).as_bytes()), ["GNE004"]);
-    assert_eq!(codes(format!("a = {}{}", "[".repeat(40), "]".repeat(40)).as_bytes())[0], "GNE004");
+    assert!(codes(format!("a = {}{}", "[".repeat(40), "]".repeat(40)).as_bytes()).contains(&"GNE004"));
     assert_eq!(codes(format!("a = {}", "{a=".repeat(300_000)).as_bytes()), ["GNE004"]);
     assert_eq!(codes(format!("{}a = 1", "a.".repeat(500_000)).as_bytes()), ["GNE004"]);
     assert_eq!(codes(format!("[{}a]", "a.".repeat(500_000)).as_bytes()), ["GNE004"]);
@@ -75,13 +75,12 @@ fn a_very_long_line_is_cut() {
 /// All that can be asked of a file, whatever it holds.
 fn look(bytes: &[u8]) {
     let parsed = parse(bytes, "fuzz.toml");
-    parsed.diagnostics.render(true, Some(80));
-    parsed.diagnostics.to_json();
+    let _ = (parsed.diagnostics.render(true, Some(80)), parsed.diagnostics.to_json());
     if let Some(book) = &parsed.runbook {
         for env in &book.envs {
             let resolver = Resolver::new(book, env);
             for step in &book.steps {
-                resolver.text(&step.title);
+                let _ = resolver.text(&step.title);
                 let (canonical, _) = resolver.canonical_step(step);
                 assert!(serde_json::from_str::<serde_json::Value>(&canonical).is_ok());
             }

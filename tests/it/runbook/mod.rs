@@ -49,5 +49,7 @@ fn with_head(rest: &str) -> Parsed {
 
 /// A step that is right, with more keys.
 fn step(id: &str, more: &str) -> String {
-    format!("[[step]]\nid = \"{id}\"\ntitle = \"t\"\nowner = \"mira\"\nplanned = \"1m\"\nverify = []\n{more}\n")
+    format!(
+        "[[step]]\nid = \"{id}\"\ntitle = \"t\"\nowner = \"mira\"\nplanned = \"1m\"\nverify = [ {{ kind = \"http.check\" }} ]\n{more}\n"
+    )
 }
