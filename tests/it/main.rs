@@ -3,3 +3,4 @@
 mod runbook;
 mod journal;
 mod sandbox;
+mod night;
