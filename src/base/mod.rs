@@ -3,6 +3,7 @@
 mod failure;
 mod id;
 mod redact;
+pub mod sandbox;
 mod secret;
 mod text;
 mod time;

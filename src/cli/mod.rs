@@ -2,7 +2,8 @@
 //! output is data, standard error is talk.
 
 mod check;
-mod exit;
+pub mod exit;
+pub mod help;
 mod history;
 mod kinds;
 mod night;
@@ -13,6 +14,7 @@ mod run;
 mod runs;
 mod setup;
 mod topics;
+mod view;
 #[cfg(feature = "sandbox")]
 mod world;
 

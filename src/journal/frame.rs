@@ -219,9 +219,11 @@ pub(super) fn previous_field(header: &[u8]) -> Option<&[u8]> {
 /// Reads the line at the beginning of `bytes`.
 pub(super) fn look(bytes: &[u8]) -> Look<'_> {
     let Some(header) = bytes.get(..HEADER) else { return Look::Cut };
-    let spaced = [LENGTH_AT, CRC_AT, PREVIOUS_AT, HEADER].iter().all(|&at| header[at - 1] == b' ');
-    let (Some(seq), Some(length), Some(crc), true) =
-        (number(&header[..LENGTH_AT - 1]), length_field(header), crc_field(&header[CRC_AT..PREVIOUS_AT - 1]), spaced)
+    if ![LENGTH_AT, CRC_AT, PREVIOUS_AT, HEADER].iter().all(|&at| header[at - 1] == b' ') {
+        return Look::Bad(Flaw::Shape);
+    }
+    let (Some(seq), Some(length), Some(crc)) =
+        (number(&header[..LENGTH_AT - 1]), length_field(header), crc_field(&header[CRC_AT..PREVIOUS_AT - 1]))
     else {
         return Look::Bad(Flaw::Shape);
     };

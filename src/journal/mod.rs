@@ -38,7 +38,7 @@ pub use lock::Holder;
 pub use out::{FIRST, LAST, OutFile, Output};
 pub use read::{Damage, Load, Pin, Tear, read, verify};
 pub use recover::{Resume, Resumed, SetAside};
-pub use room::Room;
+pub use room::{Room, outlive_file_size_limit};
 pub use runs::{FindError, Run, find, runs, state_dir};
 pub use thread::JournalThread;
 pub use writer::Journal;

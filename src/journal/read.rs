@@ -113,7 +113,7 @@ pub fn read<T: DeserializeOwned>(
 ) -> io::Result<Load> {
     let (give, take) = mpsc::sync_channel::<Block>(AHEAD);
     thread::scope(|scope| {
-        let walker = scope.spawn(move || walk(src, run, pins, |block| give.send(block).is_ok()));
+        let walker = scope.spawn(move || walk(src, run, Chain::start(run), pins, |block| give.send(block).is_ok()));
         let mut seq = 0;
         let mut unread = None;
         'blocks: for block in take {
@@ -144,12 +144,18 @@ pub fn read<T: DeserializeOwned>(
 /// # Errors
 /// If the source cannot be read.
 pub fn verify(src: impl Read, run: &RunId, pins: &[Pin]) -> io::Result<Load> {
-    walk(src, run, pins, |_| true)
+    walk(src, run, Chain::start(run), pins, |_| true)
 }
 
-/// Goes along the chain and gives good lines away until `emit` does not want more.
-fn walk(mut src: impl Read, run: &RunId, pins: &[Pin], emit: impl FnMut(Block) -> bool) -> io::Result<Load> {
-    let (stop, mut load) = follow(&mut src, Chain::start(run), pins, emit)?;
+/// Goes along the chain from `from` and gives good lines away until `emit` does not want more.
+fn walk(
+    mut src: impl Read,
+    run: &RunId,
+    from: Chain,
+    pins: &[Pin],
+    emit: impl FnMut(Block) -> bool,
+) -> io::Result<Load> {
+    let (stop, mut load) = follow(&mut src, from, pins, emit)?;
     let damage = |load: &Load, flaw| Damage { line: load.records + 1, offset: load.length, flaw };
     match stop {
         Stop::End | Stop::Unwanted => {}
@@ -264,4 +270,36 @@ fn later_format(line: &[u8], run: &RunId) -> Option<Flaw> {
 /// A hash as a journal's anchor shows it.
 pub(super) fn anchor(seq: u64, hash: &Hash) -> String {
     format!("{seq}-{}", &hex_text(hash)[..16])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Half a million flips. What is before the flipped record is not read again: it is as it was.
+    #[test]
+    fn every_flipped_bit_of_a_large_journal() {
+        let run: RunId = "20261206-013000-7f3a9c".parse().unwrap();
+        let (mut chain, mut lines, mut size) = (Chain::start(&run), Vec::new(), 0);
+        while size < 64 << 10 {
+            let before = chain.clone();
+            let mut line = Vec::new();
+            chain.push(&mut line, format!(r#"{{"seq":{},"text":"{}"}}"#, size, "é ".repeat(size % 97)).as_bytes());
+            size += line.len();
+            lines.push((before, line));
+        }
+        let judge = |bytes: &[u8], from: &Chain| walk(bytes, &run, from.clone(), &[], |_| true).unwrap();
+        for at in 0..lines.len() {
+            let (before, line) = &lines[at];
+            let next = lines.get(at + 1).map_or(&[][..], |(_, next)| next);
+            let mut bytes = [line, next].concat();
+            assert_eq!(judge(&bytes, before).damage, None);
+            for bit in 0..line.len() * 8 {
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                let load = judge(&bytes, before);
+                assert!(load.damage.is_some() && load.records == before.seq, "record {at}, bit {bit}: {load:?}");
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+        }
+    }
 }

@@ -89,6 +89,17 @@ pub(super) fn free(at: impl AsFd, path: &Path, room: Room) -> Result<(), RunDirE
     Ok(())
 }
 
+/// Keeps a write beyond `ulimit -f` from killing the process: the signal for it (`SIGXFSZ`) is taken, so the write
+/// fails and the journal says why. For the whole process, for good; call it in a runtime with signals enabled.
+///
+/// # Errors
+/// If the signal cannot be taken.
+pub fn outlive_file_size_limit() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    // Once taken, a signal stays taken: nobody has to listen.
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
+}
+
 /// Sets space aside, again where it was given up.
 pub(super) fn reserve(folder: &Folder, room: Room) -> Result<(), RunDirError> {
     let there = folder.read(RESERVE)?.map(|file| file.metadata().map_err(folder.io("look at", RESERVE))).transpose()?;

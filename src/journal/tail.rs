@@ -33,21 +33,25 @@ pub(super) fn judge(mut window: Vec<u8>, src: &mut impl Read, chain: &Chain) -> 
     // The first line is known to be bad, so a good one starts behind its first byte.
     let (mut gone, mut at) = (0u64, 1);
     loop {
-        while at < window.len() {
+        // A line begins with a digit: zeros and most garbage are passed over quickly.
+        while let Some(skip) = window.get(at..).and_then(|rest| rest.iter().position(u8::is_ascii_digit)) {
+            at += skip;
             match look(&window[at..]) {
                 Look::Whole(_) => return Ok(Verdict::GoodBehind(gone + at as u64)),
                 Look::Cut if !ended => break,
                 Look::Cut | Look::Bad(_) => at += 1,
             }
         }
+        if window.get(at).is_none_or(|byte| !byte.is_ascii_digit()) {
+            at = window.len();
+        }
         if ended {
             let verdict = if altered { Verdict::Altered } else { Verdict::Tear(gone + window.len() as u64) };
             return Ok(verdict);
         }
-        let done = at.min(window.len());
-        window.drain(..done);
-        gone += done as u64;
-        at -= done;
+        window.drain(..at);
+        gone += at as u64;
+        at = 0;
         ended = fill(&mut window, src, MAX_LINE)?;
     }
 }

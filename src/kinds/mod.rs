@@ -20,6 +20,24 @@ mod elb_healthy;
 mod route53_set_ttl;
 #[cfg(feature = "aws")]
 mod route53_switch;
+mod command;
+mod dns;
+mod dns_authoritative;
+mod dns_propagated;
+mod dns_wait_ttl;
+#[cfg(feature = "heroku")]
+mod heroku;
+#[cfg(feature = "heroku")]
+mod heroku_maintenance;
+#[cfg(feature = "heroku")]
+mod heroku_scale;
+#[cfg(feature = "heroku")]
+mod heroku_state;
+mod http_check;
+mod manual;
+mod reading;
+mod stop;
+mod wait;
 
 use std::sync::Arc;
 
@@ -27,6 +45,7 @@ use crate::{
     plan::{Action, Check, Doubt, KindInfo, Param, Params, Registry},
     services::Services,
 };
+use reading::{looking, nothing_to_restore, only_waits};
 
 /// What the registry knows of a kind.
 pub struct Kind {
@@ -81,6 +100,20 @@ pub static ALL: &[&Kind] = &[
     &route53_set_ttl::KIND,
     #[cfg(feature = "aws")]
     &route53_switch::KIND,
+    &command::KIND,
+    &dns_authoritative::KIND,
+    &dns_propagated::KIND,
+    &dns_wait_ttl::KIND,
+    #[cfg(feature = "heroku")]
+    &heroku_maintenance::KIND,
+    #[cfg(feature = "heroku")]
+    &heroku_scale::KIND,
+    #[cfg(feature = "heroku")]
+    &heroku_state::KIND,
+    &http_check::KIND,
+    &manual::KIND,
+    &stop::KIND,
+    &wait::KIND,
 ];
 
 /// The kind of a name.

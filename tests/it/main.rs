@@ -1,6 +1,6 @@
 //! The one integration binary: a second one would link everything again.
 
-mod runbook;
 mod journal;
+mod runbook;
 mod sandbox;
 mod night;

@@ -78,8 +78,8 @@ pub fn topics() -> String {
 
 fn exit_codes() -> String {
     let mut out = String::from("Exit codes are stable. Standard output is data, standard error is talk.\n\n");
-    for (code, words) in Exit::ALL {
-        let _ok = writeln!(out, "{code:>5}  {words}");
+    for exit in Exit::ALL {
+        let _ok = writeln!(out, "{:>5}  {}", exit.code(), exit.words());
     }
     out + "\n10, 11, 12 and 129 leave a run that can go on: gonogo resume.\n"
 }
@@ -103,8 +103,8 @@ mod tests {
         }
         assert!(find("keys").is_some_and(|topic| topic.text("space  HOLD").starts_with("space  HOLD\n\n")));
         assert!(find("nothing").is_none());
-        for (code, words) in Exit::ALL {
-            assert!(exit_codes().contains(&format!("{code:>5}  {words}\n")));
+        for exit in Exit::ALL {
+            assert!(exit_codes().contains(&format!("{:>5}  {}", exit.code(), exit.words())));
         }
     }
 }

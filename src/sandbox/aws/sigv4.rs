@@ -11,10 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::No;
 use crate::sandbox::http::Asked;
 
-/// The one access key that the world knows. It opens nothing outside.
-pub(in crate::sandbox) const ACCESS_KEY_ID: &str = "AKIASANDBOX000000000";
-/// Its secret half.
-pub(in crate::sandbox) const SECRET_ACCESS_KEY: &str = "sandbox/opens/nothing/outside/of/loopback";
+pub(in crate::sandbox) use crate::base::sandbox::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 

@@ -14,7 +14,7 @@ use super::{
 pub(super) use model::{Dyno, Formation, Heroku, Release};
 
 /// The one key that the world knows. It opens nothing outside.
-pub(super) const API_KEY: &str = "sandbox-key";
+pub(super) use crate::base::sandbox::HEROKU_API_KEY as API_KEY;
 
 /// Requests in an hour, and what comes back in a second.
 const RATE: f64 = 4500.0;

@@ -22,7 +22,7 @@ use tokio::sync::Mutex;
 
 use super::call::{ATTEMPT, CONNECT};
 use crate::{
-    base::{Class, Failure, clean_line},
+    base::{Class, Failure, clean_line, sandbox},
     runbook::{AwsEnv, Env, EnvKind},
 };
 
@@ -177,7 +177,7 @@ fn limits() -> TimeoutConfig {
 /// The sandbox's configuration: nothing is read from anywhere.
 fn fixed(aws: &AwsEnv) -> SdkConfig {
     let region = aws.region.clone().unwrap_or_else(|| SANDBOX_REGION.into());
-    let keys = Credentials::new("AKIASANDBOX", "sandbox", None, None, "sandbox");
+    let keys = Credentials::new(sandbox::ACCESS_KEY_ID, sandbox::SECRET_ACCESS_KEY, None, None, "sandbox");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region))

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The sandbox's token; it opens nothing else.
-const SANDBOX: &str = "sandbox-key";
+use crate::base::sandbox::HEROKU_API_KEY as SANDBOX;
 
 pub(super) async fn find(env: &HerokuEnv, sandbox: bool, base: &Url, secrets: &Secrets) -> Result<Secret, Failure> {
     if sandbox {
