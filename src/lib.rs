@@ -15,7 +15,6 @@
 
 pub mod base;
 pub mod board;
-pub mod cli;
 pub mod conductor;
 pub mod journal;
 pub mod kinds;
