@@ -15,11 +15,15 @@
 
 pub mod base;
 pub mod board;
+pub mod conductor;
+pub mod journal;
 pub mod kinds;
 pub mod log;
 pub mod plan;
 pub mod replay;
 pub mod run;
 pub mod runbook;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod services;
 pub mod tui;

@@ -3,13 +3,14 @@
 mod failure;
 mod id;
 mod redact;
+pub mod sandbox;
 mod secret;
 mod text;
 mod time;
 
 pub use failure::{Class, Failure};
 pub use id::{BadId, EnvName, PersonId, RunId, StepId, WatchId};
-pub use redact::Redactor;
+pub use redact::{MASK, Redactor, Stream as RedactStream};
 pub use secret::Secret;
 pub use text::{bounded, clean, clean_line};
 pub use time::{Elapsed, Stamp, hms, short_duration, signed_duration};

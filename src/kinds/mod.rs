@@ -4,12 +4,48 @@
 //! A new kind touches four places: `src/kinds/<name>.rs`, one word in [`ALL`],
 //! `tests/it/kinds/<name>.rs`, `runbooks/kinds/<name>.toml` (a runnable example). A test fails if one is missing.
 
+#[cfg(feature = "aws")]
+mod aws_identity;
+#[cfg(feature = "aws")]
+mod cloudwatch_metric;
+mod command;
+mod dns;
+mod dns_authoritative;
+mod dns_propagated;
+mod dns_wait_ttl;
+#[cfg(feature = "aws")]
+mod ecs_deploy;
+#[cfg(feature = "aws")]
+mod ecs_run_task;
+#[cfg(feature = "aws")]
+mod ecs_steady;
+#[cfg(feature = "aws")]
+mod elb_healthy;
+#[cfg(feature = "heroku")]
+mod heroku;
+#[cfg(feature = "heroku")]
+mod heroku_maintenance;
+#[cfg(feature = "heroku")]
+mod heroku_scale;
+#[cfg(feature = "heroku")]
+mod heroku_state;
+mod http_check;
+mod manual;
+mod reading;
+#[cfg(feature = "aws")]
+mod route53_set_ttl;
+#[cfg(feature = "aws")]
+mod route53_switch;
+mod stop;
+mod wait;
+
 use std::sync::Arc;
 
 use crate::{
-    plan::{Action, Check, Doubt, Param, Params},
+    plan::{Action, Check, Doubt, KindInfo, Param, Params, Registry},
     services::Services,
 };
+use reading::{looking, no_data, nothing_to_restore, only_waits};
 
 /// What the registry knows of a kind.
 pub struct Kind {
@@ -47,10 +83,75 @@ pub enum Bind {
 }
 
 /// Every kind, by name.
-pub static ALL: &[&Kind] = &[];
+pub static ALL: &[&Kind] = &[
+    #[cfg(feature = "aws")]
+    &aws_identity::KIND,
+    #[cfg(feature = "aws")]
+    &cloudwatch_metric::KIND,
+    #[cfg(feature = "aws")]
+    &ecs_deploy::KIND,
+    #[cfg(feature = "aws")]
+    &ecs_run_task::KIND,
+    #[cfg(feature = "aws")]
+    &ecs_steady::KIND,
+    #[cfg(feature = "aws")]
+    &elb_healthy::KIND,
+    #[cfg(feature = "aws")]
+    &route53_set_ttl::KIND,
+    #[cfg(feature = "aws")]
+    &route53_switch::KIND,
+    &command::KIND,
+    &dns_authoritative::KIND,
+    &dns_propagated::KIND,
+    &dns_wait_ttl::KIND,
+    #[cfg(feature = "heroku")]
+    &heroku_maintenance::KIND,
+    #[cfg(feature = "heroku")]
+    &heroku_scale::KIND,
+    #[cfg(feature = "heroku")]
+    &heroku_state::KIND,
+    &http_check::KIND,
+    &manual::KIND,
+    &stop::KIND,
+    &wait::KIND,
+];
 
 /// The kind of a name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Kind> {
     ALL.iter().copied().find(|kind| kind.name == name)
+}
+
+/// The registry over the clients of one environment.
+pub struct Kinds(pub Arc<Services>);
+
+impl Registry for Kinds {
+    fn names(&self) -> Vec<&'static str> {
+        ALL.iter().map(|kind| kind.name).collect()
+    }
+
+    fn find(&self, kind: &str) -> Option<KindInfo> {
+        let kind = find(kind)?;
+        let (checks, acts) = match kind.bind {
+            Bind::Check(_) => (true, false),
+            Bind::Action(_) => (false, true),
+            Bind::Both(..) => (true, true),
+            Bind::Format => (false, false),
+        };
+        Some(KindInfo { params: kind.params, checks, acts })
+    }
+
+    fn check(&self, kind: &str, params: &mut Params<'_>) -> Option<Arc<dyn Check>> {
+        match find(kind)?.bind {
+            Bind::Check(bind) | Bind::Both(bind, _) => Some(bind(params, &self.0)),
+            Bind::Action(_) | Bind::Format => None,
+        }
+    }
+
+    fn action(&self, kind: &str, params: &mut Params<'_>) -> Option<Arc<dyn Action>> {
+        match find(kind)?.bind {
+            Bind::Action(bind) | Bind::Both(_, bind) => Some(bind(params, &self.0)),
+            Bind::Check(_) | Bind::Format => None,
+        }
+    }
 }

@@ -19,6 +19,7 @@ struct Inner {
 struct Kept {
     all: Vec<Arc<Envelope>>,
     closed: bool,
+    anchor: String,
 }
 
 /// Append-only log of envelopes. Clones share it.
@@ -61,6 +62,18 @@ impl EventLog {
     #[must_use]
     pub fn closed(&self) -> bool {
         self.kept().closed
+    }
+
+    /// The journal's newest anchor, for people to paste into their chat: it shows later that nothing
+    /// before it was cut off or rewritten.
+    pub fn set_anchor(&self, anchor: String) {
+        self.kept().anchor = anchor;
+    }
+
+    /// The newest anchor; empty before the first one.
+    #[must_use]
+    pub fn anchor(&self) -> String {
+        self.kept().anchor.clone()
     }
 
     /// How many there are.

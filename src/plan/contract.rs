@@ -198,6 +198,11 @@ pub trait Action: Send + Sync {
         false
     }
 
+    /// What its owner writes down at the end of a manual step.
+    fn asks_value(&self) -> Option<String> {
+        None
+    }
+
     /// Clocks that this kind starts or stops by its nature.
     fn clocks(&self) -> crate::runbook::Clocks {
         crate::runbook::Clocks::default()

@@ -353,6 +353,9 @@ pub struct Opened {
     /// Go is answered by itself (rehearsals only).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub auto_go: bool,
+    /// Who we are at the other ends, asked before the first step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identities: Vec<Identity>,
     /// What will be done.
     pub outline: Outline,
 }
@@ -364,9 +367,6 @@ pub struct Resumed {
     pub operator: PersonId,
     /// `user@host`.
     pub from: String,
-    /// True where the steady clock began anew, so that times before and after are joined by the wall clock.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub rebooted: bool,
     /// Go is answered by itself (rehearsals only).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub auto_go: bool,

@@ -164,6 +164,7 @@ impl RunState {
         self.run = Some(opened.run.clone());
         self.operator = Some(opened.operator.clone());
         self.auto_go = opened.auto_go;
+        self.identities.clone_from(&opened.identities);
         self.opened = Some(now);
         self.index = outline.index();
         self.steps = outline
@@ -204,13 +205,16 @@ impl RunState {
                     continue;
                 };
                 attempt.lost = attempt.ended.is_none();
-                let why = match (attempt.what, attempt.intended) {
+                let state = match (attempt.what, attempt.intended) {
                     // An intent was written: nobody knows whether it was sent.
-                    (What::Do | What::Undo, true) => Why::InDoubt(None),
-                    (What::Do | What::Recheck | What::Undo, _) => Why::Lost,
-                    (What::Probe | What::ProbeUndo, _) => Why::InDoubt(None),
+                    (What::Do | What::Undo, true) | (What::Probe | What::ProbeUndo, _) => {
+                        StepState::NeedsDecision(Why::InDoubt(None))
+                    }
+                    // It had only read, so it starts again as soon as nothing holds.
+                    (What::Do | What::Undo, false) => StepState::Ready,
+                    (What::Recheck, _) => StepState::NeedsDecision(Why::Lost),
                 };
-                self.set_at(i, leg, StepState::NeedsDecision(why), now);
+                self.set_at(i, leg, state, now);
             }
             // A probe runs while the leg needs a decision.
             for attempt in &mut self.steps[i].attempts {
@@ -233,6 +237,7 @@ impl RunState {
             ended: None,
             intended: false,
             token: None,
+            captured: Json::Null,
             owner_done: None,
             failure: None,
             lost: false,
@@ -257,6 +262,7 @@ impl RunState {
         let Some(attempt) = run.attempts.iter_mut().find(|a| a.number == intended.attempt) else { return };
         attempt.intended = true;
         attempt.token = Some(intended.token.clone());
+        attempt.captured = intended.captured.clone();
         if attempt.what == What::Do {
             run.touched = true;
             // What the first attempt found is what was there before the run; a later attempt may find its own traces.

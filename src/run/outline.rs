@@ -224,8 +224,14 @@ pub struct StepOutline {
     pub clocks: Clocks,
     /// How it is treated in this run.
     pub treatment: Treatment,
-    /// SHA-256 of the step as resolved, hex: what "changed since the rehearsal" compares.
+    /// SHA-256 of the step as resolved for this environment, hex.
     pub hash: String,
+    /// SHA-256 of the step as written, hex: the same in every environment, so that "changed since the
+    /// rehearsal" can be told.
+    pub written_hash: String,
+    /// It was part of a green rehearsal as it is written now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rehearsed: bool,
 }
 
 /// A stop point.
@@ -277,13 +283,14 @@ impl StepOutline {
     /// True where somebody is asked before it starts.
     #[must_use]
     pub fn asks(&self) -> bool {
-        self.stop.is_some() || self.no_return || self.people > 1
+        self.stop.is_some() || self.confirmations() > 0
     }
 
-    /// How many confirmations (beside a stop point's decision) it takes.
+    /// How many confirmations (beside a stop point's decision) it takes. None where it only reads.
     #[must_use]
     pub fn confirmations(&self) -> usize {
-        if self.no_return || self.people > 1 { usize::from(self.people.max(1)) } else { 0 }
+        let dangerous = self.no_return || self.people > 1;
+        if dangerous && self.treatment == Treatment::Do { usize::from(self.people.max(1)) } else { 0 }
     }
 
     /// True where something has to be taken back once it is done.

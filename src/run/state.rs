@@ -225,7 +225,7 @@ pub enum Why {
     Failed(Failure),
     /// Nobody saw how the attempt ended; `None`: the probe is still looking.
     InDoubt(Option<Finding>),
-    /// The attempt was lost before it did anything.
+    /// The checks after a person's word were lost with their process.
     Lost,
 }
 
@@ -289,6 +289,8 @@ pub struct AttemptRun {
     pub intended: bool,
     /// Its client token.
     pub token: Option<String>,
+    /// What it saved before it acted.
+    pub captured: Json,
     /// The owner's word that a manual step is done.
     pub owner_done: Option<(PersonId, Option<String>)>,
     /// How it failed.

@@ -1,11 +1,14 @@
 //! The runbook's parts, typed. Texts are as written: `${name}` is still unresolved here.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, FixedOffset};
 use serde::{Deserialize, Serialize};
 
-use super::value::{Span, Table, Value};
+use super::{
+    Source,
+    value::{Span, Table, Value},
+};
 use crate::base::{EnvName, PersonId, StepId, WatchId};
 
 /// A whole file.
@@ -33,6 +36,8 @@ pub struct Runbook {
     pub watches: Vec<Watch>,
     /// `[allow]`: lint codes switched off, with the reason.
     pub allow: BTreeMap<String, String>,
+    /// The file it was read from: text, hash, places of spans.
+    pub source: Arc<Source>,
 }
 
 /// `[window]`.
@@ -360,5 +365,13 @@ impl Runbook {
     #[must_use]
     pub fn env(&self, name: &str) -> Option<&Env> {
         self.envs.iter().find(|e| e.name.as_str() == name)
+    }
+}
+
+impl Step {
+    /// True where `only` does not remove it from the environment.
+    #[must_use]
+    pub fn exists_in(&self, env: &EnvName) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(env))
     }
 }

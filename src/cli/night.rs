@@ -1,0 +1,276 @@
+//! One process of a run: brings the world up, wires conductor, views and signals together, and waits
+//! for the end. `rehearse`, `run` and `resume` differ only in how they begin.
+
+use std::{io::IsTerminal, sync::Arc, time::Duration};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{
+    Exit, Outcome, Problem, exit_of, say,
+    setup::{self, Book},
+    view::View,
+};
+use crate::{
+    base::{Class, PersonId, Redactor},
+    conductor::{Clock, Conductor, End, Parts},
+    journal::{Journal, JournalThread},
+    log::{EventLog, InputSender, Playhead, Said},
+    plan::{BoundRollback, Options, Plan},
+    run::{Envelope, HoldWhy, Identity, Input, Intent, RunState},
+    runbook::{Env, EnvKind},
+};
+
+/// How a run is shown and answered.
+#[derive(clap::Args, Clone)]
+pub(super) struct Show {
+    /// Who is at the keyboard, a name of [people].
+    #[arg(long, value_name = "NAME")]
+    pub(super) operator: Option<String>,
+    /// One event, one line, decisions by typed words; what is used where there is no terminal.
+    #[arg(long)]
+    pub(super) plain: bool,
+    /// Print the journal's envelopes as they become durable, one a line.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Ask nobody: hold and leave where somebody would be asked.
+    #[arg(long)]
+    pub(super) no_input: bool,
+    /// The word for a step's confirmation, given beforehand.
+    #[arg(long, value_name = "STEP=WORD")]
+    pub(super) confirm: Vec<String>,
+    /// Answer go everywhere, and retry once a step where nothing was done. Rehearsals only.
+    #[arg(long)]
+    pub(super) auto_go: bool,
+    /// Only ASCII on the screen.
+    #[arg(long)]
+    pub(super) ascii: bool,
+}
+
+impl Show {
+    /// Refuses what an environment forbids.
+    pub(super) fn fits(&self, kind: EnvKind) -> Result<(), Problem> {
+        if self.auto_go && kind == EnvKind::Live {
+            return Err(Problem::new(Exit::Usage, "--auto-go is refused in a live environment: people decide there"));
+        }
+        self.confirmations().map(drop)
+    }
+
+    /// The words given beforehand, by step.
+    pub(super) fn confirmations(&self) -> Result<Vec<(String, String)>, Problem> {
+        let split = |text: &String| {
+            let (step, word) = text.split_once('=')?;
+            Some((step.to_owned(), word.to_owned()))
+        };
+        self.confirm
+            .iter()
+            .map(|text| split(text).ok_or_else(|| Problem::new(Exit::Usage, "--confirm takes STEP=WORD")))
+            .collect()
+    }
+}
+
+/// A run as it begins in this process.
+pub(super) struct Night {
+    pub(super) book: Book,
+    pub(super) env: Env,
+    pub(super) options: Options,
+    pub(super) redactor: Arc<Redactor>,
+    pub(super) journal: Journal,
+    pub(super) state: RunState,
+    pub(super) seq: u64,
+    /// What happened before, for the views.
+    pub(super) past: Vec<Envelope>,
+    /// The first inputs, once it is known who we are.
+    pub(super) first: Box<dyn FnOnce(Vec<Identity>) -> Vec<Input> + Send>,
+    pub(super) show: Show,
+}
+
+/// Interrupts are asked for twice: the first one holds.
+const INTERRUPTS: usize = 2;
+
+/// The view of a run that is happening.
+pub(super) struct Live(pub(super) Clock);
+
+impl Playhead for Live {
+    fn visible(&self, log: &EventLog) -> usize {
+        log.len()
+    }
+
+    fn now(&self) -> crate::base::Stamp {
+        self.0.now()
+    }
+}
+
+/// `user@host`, for the record.
+pub(super) fn user_at_host() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".into());
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    crate::base::clean_line(&format!("{user}@{host}"), 120)
+}
+
+/// Lives through it.
+pub(super) fn live(night: Night) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Problem::new(Exit::Internal, format!("the runtime cannot be made: {e}")))?;
+    let outcome = runtime.block_on(on_runtime(night));
+    // A kind that blocks in a system call must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    outcome
+}
+
+async fn on_runtime(night: Night) -> Outcome {
+    let clock = match night.state.last {
+        Some(last) => Clock::go_on(last),
+        None => Clock::start(),
+    };
+    let log = EventLog::default();
+    log.publish(night.past);
+    let (sender, inputs) = InputSender::channel();
+    let operator = match &night.show.operator {
+        Some(name) => name.parse().unwrap_or_else(|_| night.book.runbook.lead.clone()),
+        None => night.state.operator.clone().unwrap_or_else(|| night.book.runbook.lead.clone()),
+    };
+    let signals = tokio::spawn(signals(sender.clone(), operator.clone()));
+    // The first picture comes before anything is connected.
+    let view = View::open(&night.show, &log, &sender, clock, &operator, night.env.kind)?;
+    let dir = night.journal.dir().clone();
+    let begun = begin(&night.book, night.env, night.redactor.clone(), &night.options, dir.path()).await;
+    let (plan, identities, world) = match begun {
+        Ok(begun) => begun,
+        Err(problem) => {
+            log.close();
+            view.wait().await;
+            return Err(problem);
+        }
+    };
+    let journal = JournalThread::spawn(night.journal)
+        .map_err(|e| Problem::new(Exit::Internal, format!("the journal's thread cannot be made: {e}")))?;
+    let conductor = Conductor::new(Parts {
+        plan: Arc::new(plan),
+        state: night.state,
+        seq: night.seq,
+        journal,
+        dir: dir.clone(),
+        log: log.clone(),
+        clock,
+        redactor: night.redactor,
+        inputs,
+    });
+    let first = (night.first)(identities);
+    let conducting = tokio::spawn(conductor.run(first));
+    let seen = view.wait().await;
+    if let Some(why) = seen {
+        // The view ended first: whatever is in flight is finished and recorded, then the run holds.
+        let _over_already = sender.ask(Said::Leave(why)).await;
+    }
+    drop(sender);
+    let end = conducting.await.map_err(|e| Problem::new(Exit::Internal, format!("the conductor failed: {e}")))?;
+    signals.abort();
+    drop(world);
+    Ok(farewell(&end, dir.run().as_str()))
+}
+
+/// What is said at the end, and the exit code.
+fn farewell(end: &End, run: &str) -> Exit {
+    for envelope in &end.unwritten {
+        if let Ok(json) = envelope.encode() {
+            say(&format!("not on disk: {}", String::from_utf8_lossy(&json)));
+        }
+    }
+    let exit = exit_of(&end.state);
+    match &end.journal_failed {
+        Some(why) => say(&format!("the journal could not be written: {why}\nlook at the world before `gonogo resume {run}`")),
+        None if end.state.ended.is_some() => say(&format!("recorded as {run}: gonogo replay {run}, gonogo report {run}")),
+        None => say(&format!("held and recorded: gonogo resume {run}")),
+    }
+    exit
+}
+
+/// What lives as long as the run does.
+#[cfg(feature = "sandbox")]
+type World = Option<crate::sandbox::Sandbox>;
+#[cfg(not(feature = "sandbox"))]
+type World = ();
+
+/// Brings the world up, binds the plan to it, and asks who we are there.
+async fn begin(
+    book: &Book,
+    env: Env,
+    redactor: Arc<Redactor>,
+    options: &Options,
+    dir: &std::path::Path,
+) -> Result<(Plan, Vec<Identity>, World), Problem> {
+    #[cfg(feature = "sandbox")]
+    let (env, world) = super::world::attach(env, dir).await?;
+    #[cfg(not(feature = "sandbox"))]
+    let (env, world) = {
+        let _unused = dir;
+        if env.kind == EnvKind::Sandbox {
+            return Err(Problem::new(Exit::Usage, "this build has no sandbox (feature `sandbox`)"));
+        }
+        (env, ())
+    };
+    let plan = setup::plan(book, &env, redactor, options)?;
+    let identities = preflight(&plan).await?;
+    Ok((plan, identities, world))
+}
+
+/// Compares every account and app of the plan with the environment's, before the first step.
+async fn preflight(plan: &Plan) -> Result<Vec<Identity>, Problem> {
+    let mut identities: Vec<Identity> = Vec::new();
+    for step in &plan.steps {
+        let back = if let BoundRollback::Action(action) = &step.rollback { Some(action) } else { None };
+        let actions = step.action.iter().chain(back);
+        let checks = step.precheck.iter().chain(&step.verify).chain(&step.criteria);
+        let mut asked = Vec::new();
+        for action in actions {
+            asked.push(action.fence().await);
+        }
+        for check in checks {
+            asked.push(check.fence().await);
+        }
+        for answer in asked {
+            match answer {
+                Ok(Some(identity)) if !identities.contains(&identity) => identities.push(identity),
+                Ok(_) => {}
+                Err(failure) => {
+                    let exit = match failure.class {
+                        Class::Denied | Class::Refused => Exit::Identity,
+                        _ => Exit::Preflight,
+                    };
+                    let mut problem = Problem::new(exit, failure.message.clone());
+                    for cause in &failure.causes {
+                        problem.message.push_str(&format!("\n        {cause}"));
+                    }
+                    problem.hint = failure.hint;
+                    return Err(problem);
+                }
+            }
+        }
+    }
+    Ok(identities)
+}
+
+/// The first interrupt holds, the second leaves; a hang-up and a termination leave.
+async fn signals(sender: InputSender, operator: PersonId) {
+    let streams = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()));
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = streams else { return };
+    let mut interrupts = 0;
+    loop {
+        let said = tokio::select! {
+            _ = interrupt.recv() => {
+                interrupts += 1;
+                if interrupts < INTERRUPTS {
+                    Said::Intent { who: operator.clone(), typed_by: operator.clone(), intent: Intent::Hold }
+                } else {
+                    Said::Leave(HoldWhy::Signal("interrupted twice".into()))
+                }
+            }
+            _ = terminate.recv() => Said::Leave(HoldWhy::Signal("terminated".into())),
+            _ = hangup.recv() => Said::Leave(HoldWhy::TerminalLost),
+        };
+        let _refused = sender.ask(said).await;
+    }
+}

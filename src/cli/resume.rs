@@ -1,0 +1,123 @@
+//! `gonogo resume`: takes up a run that was held, left, interrupted or killed.
+
+use std::{path::Path, sync::Arc};
+
+use super::{
+    Exit, Outcome, Problem,
+    night::{self, Night, Show},
+    run::{operator, refused},
+    say, setup, state_dir,
+};
+use crate::{
+    base::Redactor,
+    journal::{Resume, RunDir, find},
+    plan::Options,
+    run::{Envelope, Event, Input, Outline, Resumed, RunState},
+};
+
+/// Arguments of `resume`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The run: its id, the beginning of it, or `last`.
+    #[arg(default_value = "last")]
+    run: String,
+    /// The folder is a copy, and a person vouches that the original goes on nowhere.
+    #[arg(long)]
+    accept_copy: bool,
+    #[command(flatten)]
+    show: Show,
+}
+
+pub(super) fn run(args: Args, state: Option<&Path>) -> Outcome {
+    let state = state_dir(state)?;
+    let found = find(&state, &args.run).map_err(|e| Problem::new(Exit::Usage, e.to_string()))?;
+    let mut past = Vec::new();
+    let mut folded = RunState::default();
+    let how = Resume { accept_copy: args.accept_copy, ..Resume::default() };
+    let resumed = RunDir::resume(&found.path, how, |_, envelope: Envelope| {
+        folded.evolve(&envelope.event, envelope.stamp());
+        past.push(envelope);
+    })
+    .map_err(refused)?;
+    let dir = resumed.journal.dir().clone();
+    let Some(outline) = folded.outline.clone() else {
+        return Err(Problem::new(Exit::Usage, format!("run {} was killed before it began", found.id))
+            .hint("nothing was executed; start it anew"));
+    };
+    if folded.ended.is_some() {
+        return Err(Problem::new(Exit::Usage, format!("run {} is over", found.id))
+            .hint(format!("gonogo replay {0}, gonogo report {0}", found.id)));
+    }
+    let bytes = dir.runbook().map_err(refused)?;
+    let book = setup::book(bytes, "runbook.toml")?;
+    let env = setup::env(&book.runbook, Some(outline.env.name.as_str()))?.clone();
+    args.show.fits(env.kind)?;
+    let operator = match &args.show.operator {
+        Some(_) => operator(&book.runbook, args.show.operator.as_deref(), env.kind)?,
+        None => folded.operator.clone().unwrap_or_else(|| book.runbook.lead.clone()),
+    };
+    let options = Options {
+        mode: outline.mode,
+        dry_run: outline.dry_run,
+        from: None,
+        until: None,
+        source_hash: crate::runbook::sha256_hex(&book.bytes),
+    };
+    let redactor = Arc::new(Redactor::default());
+    let now = setup::plan(&book, &env, redactor.clone(), &options)?.outline;
+    unchanged(&outline, &now)?;
+    let known_tears = past
+        .iter()
+        .filter_map(|e| if let Event::TornTail { kept_as, .. } = &e.event { Some(kept_as.clone()) } else { None })
+        .collect::<Vec<_>>();
+    let tears: Vec<Input> = resumed
+        .set_aside
+        .iter()
+        .filter(|tear| !known_tears.contains(&tear.file))
+        .map(|tear| Input::Torn { bytes: tear.bytes, kept_as: tear.file.clone() })
+        .collect();
+    for tear in &tears {
+        if let Input::Torn { bytes, kept_as } = tear {
+            say(&format!("a torn record of {bytes} bytes at the end of the journal was set aside as {kept_as}"));
+        }
+    }
+    let seq = resumed.journal.next_seq() - 1;
+    let taken_up = Input::Resume(Resumed {
+        operator: operator.clone(),
+        from: night::user_at_host(),
+        auto_go: args.show.auto_go,
+    });
+    let mut show = args.show;
+    show.operator = Some(operator.to_string());
+    night::live(Night {
+        book,
+        env,
+        options,
+        redactor,
+        journal: resumed.journal,
+        state: folded,
+        seq,
+        past,
+        first: Box::new(move |_identities| tears.into_iter().chain([taken_up]).collect()),
+        show,
+    })
+}
+
+/// The plan that was recorded is the plan that goes on: neither the kept runbook nor what this version
+/// makes of it may differ.
+fn unchanged(recorded: &Outline, now: &Outline) -> Result<(), Problem> {
+    let changed = |what: String| {
+        Err(Problem::new(Exit::Newer, format!("the run cannot go on with this runbook or this version: {what}"))
+            .hint("`gonogo replay` shows how far it came"))
+    };
+    if recorded.source_hash != now.source_hash {
+        return changed("the kept runbook.toml was edited after the start".into());
+    }
+    if recorded.steps.len() != now.steps.len() {
+        return changed(format!("{} steps were planned, {} are now", recorded.steps.len(), now.steps.len()));
+    }
+    match recorded.steps.iter().zip(&now.steps).find(|(then, now)| then.id != now.id || then.hash != now.hash) {
+        Some((then, _)) => changed(format!("step `{}` now means something else", then.id)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,176 @@
+//! `gonogo rehearse` and `gonogo run`: the same engine and flags; each refuses the other's environments.
+
+use std::{path::{Path, PathBuf}, sync::Arc};
+
+use super::{
+    Exit, Outcome, Problem, history,
+    night::{self, Night, Show},
+    say, setup, state_dir,
+};
+use crate::{
+    base::{PersonId, Redactor, RunId, StepId},
+    journal::{Room, RunDir, RunDirError},
+    plan::Options,
+    run::{Input, Mode, Opened, RunState},
+    runbook::{Env, EnvKind, Runbook},
+};
+
+/// Arguments of `rehearse` and `run`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The runbook.
+    runbook: PathBuf,
+    /// The environment to run in.
+    #[arg(long, value_name = "NAME")]
+    env: Option<String>,
+    /// Do every read for real and no action.
+    #[arg(long)]
+    dry_run: bool,
+    /// Leave out the steps before this one.
+    #[arg(long, value_name = "STEP")]
+    from: Option<String>,
+    /// Leave out the steps after this one.
+    #[arg(long, value_name = "STEP")]
+    until: Option<String>,
+    /// Faults of the sandbox, `OPERATION[:once|:N|:always]`, in place of the runbook's own; `none` for none.
+    #[arg(long, value_name = "FAULT")]
+    fault: Vec<String>,
+    #[command(flatten)]
+    show: Show,
+}
+
+pub(super) fn run(args: Args, mode: Mode, state: Option<&Path>) -> Outcome {
+    let state = state_dir(state)?;
+    let bytes = setup::read(&args.runbook)?;
+    let book = setup::book(bytes, &args.runbook.display().to_string())?;
+    let env = setup::env(&book.runbook, args.env.as_deref())?.clone();
+    fits(mode, &env)?;
+    args.show.fits(env.kind)?;
+    let operator = operator(&book.runbook, args.show.operator.as_deref(), env.kind)?;
+    let options = Options {
+        mode,
+        dry_run: args.dry_run,
+        from: named_step(&book.runbook, "--from", args.from.as_deref())?,
+        until: named_step(&book.runbook, "--until", args.until.as_deref())?,
+        source_hash: crate::runbook::sha256_hex(&book.bytes),
+    };
+    let env = with_faults(env, args.fault)?;
+    // Every mistake is told before anything is started.
+    let redactor = Arc::new(Redactor::default());
+    let mut outline = setup::plan(&book, &env, redactor.clone(), &options)?.outline;
+    history::mark(&mut outline, &state);
+    warn_of_drift(&outline, env.kind);
+    let run = new_run_id();
+    let plan_json = serde_json::to_vec_pretty(&outline).map_err(|e| Problem::new(Exit::Internal, e.to_string()))?;
+    let room = Room { shared: std::env::var_os("GONOGO_SHARED_STATE").is_some(), ..Room::default() };
+    let journal = RunDir::create(&state, &run, &book.bytes, &plan_json, room).map_err(refused)?;
+    let auto_go = args.show.auto_go;
+    let opened = move |identities| {
+        Input::Open(Box::new(Opened {
+            run,
+            version: env!("CARGO_PKG_VERSION").into(),
+            operator,
+            from: night::user_at_host(),
+            auto_go,
+            identities,
+            outline,
+        }))
+    };
+    night::live(Night {
+        book,
+        env,
+        options,
+        redactor,
+        journal,
+        state: RunState::default(),
+        seq: 0,
+        past: Vec::new(),
+        first: Box::new(move |identities| vec![opened(identities)]),
+        show: args.show,
+    })
+}
+
+/// A run folder that cannot be made or opened, in words and with its exit code.
+pub(super) fn refused(error: RunDirError) -> Problem {
+    let exit = match &error {
+        RunDirError::Held { .. } => Exit::Busy,
+        RunDirError::Damaged(_) | RunDirError::Copied { .. } => Exit::Damaged,
+        _ => Exit::Preflight,
+    };
+    Problem::new(exit, error.to_string())
+}
+
+fn fits(mode: Mode, env: &Env) -> Result<(), Problem> {
+    match (mode, env.kind) {
+        (Mode::Rehearse, EnvKind::Live) => Err(Problem::new(
+            Exit::Usage,
+            format!("`{}` is a live environment; a rehearsal does not touch it", env.name),
+        )
+        .hint("`gonogo run` executes there; `--env` names a sandbox or rehearsal environment")),
+        (Mode::Run, EnvKind::Sandbox | EnvKind::Rehearsal) => {
+            Err(Problem::new(Exit::Usage, format!("`{}` is not a live environment", env.name))
+                .hint("`gonogo rehearse` runs there"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Who is at the keyboard: the flag, else in a rehearsal the user's own name where it is in [people], else the lead.
+pub(super) fn operator(runbook: &Runbook, flag: Option<&str>, kind: EnvKind) -> Result<PersonId, Problem> {
+    let known = |name: &str| runbook.people.iter().find(|person| person.id.as_str() == name).map(|p| p.id.clone());
+    let names = || runbook.people.iter().map(|p| p.id.as_str()).collect::<Vec<_>>().join(", ");
+    match flag {
+        Some(name) => known(name).ok_or_else(|| {
+            Problem::new(Exit::Usage, format!("`{}` is not in [people]", crate::base::clean_line(name, 60)))
+                .hint(format!("the runbook has {}", names()))
+        }),
+        None if kind == EnvKind::Live => {
+            Err(Problem::new(Exit::Usage, "a live run names who is at the keyboard: --operator NAME")
+                .hint(format!("the runbook has {}", names())))
+        }
+        None => Ok(std::env::var("USER").ok().and_then(|user| known(&user)).unwrap_or_else(|| runbook.lead.clone())),
+    }
+}
+
+fn named_step(runbook: &Runbook, flag: &str, name: Option<&str>) -> Result<Option<StepId>, Problem> {
+    let Some(name) = name else { return Ok(None) };
+    let found = runbook.steps.iter().find(|step| step.id.as_str() == name).map(|step| step.id.clone());
+    found.map(Some).ok_or_else(|| {
+        let problem = Problem::new(Exit::Usage, format!("{flag}: there is no step `{}`", crate::base::clean_line(name, 60)));
+        match crate::plan::nearest(name, runbook.steps.iter().map(|step| step.id.as_str())) {
+            Some(near) => problem.hint(format!("did you mean `{near}`?")),
+            None => problem,
+        }
+    })
+}
+
+fn with_faults(mut env: Env, faults: Vec<String>) -> Result<Env, Problem> {
+    if faults.is_empty() {
+        return Ok(env);
+    }
+    if env.kind != EnvKind::Sandbox {
+        return Err(Problem::new(Exit::Usage, "--fault is for the sandbox: real systems have faults of their own"));
+    }
+    env.sandbox.faults = faults.into_iter().filter(|fault| fault != "none").collect();
+    Ok(env)
+}
+
+/// A live run says which of its steps were never part of a green rehearsal as they are written now.
+fn warn_of_drift(outline: &crate::run::Outline, kind: EnvKind) {
+    if kind != EnvKind::Live {
+        return;
+    }
+    let new: Vec<&str> = outline.steps.iter().filter(|s| !s.rehearsed).map(|s| s.id.as_str()).collect();
+    if !new.is_empty() {
+        say(&format!("not part of a green rehearsal as written now: {}", new.join(", ")));
+    }
+}
+
+fn new_run_id() -> RunId {
+    loop {
+        let id = format!("{}-{:06x}", chrono::Utc::now().format("%Y%m%d-%H%M%S"), fastrand::u32(0..1 << 24));
+        if let Ok(id) = id.parse() {
+            return id;
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The built-in world: attached to a run in a sandbox environment, or alone (`gonogo sandbox`).
+
+use std::path::{Path, PathBuf};
+
+use super::{Exit, Outcome, Problem, print, say};
+use crate::{
+    runbook::{AwsEnv, Env, EnvKind, HerokuEnv},
+    sandbox::{Config, Fault, Sandbox, WorldNames},
+};
+
+/// The seed where nobody names one: every rehearsal of the shipped runbook is the same.
+const SEED: u64 = 20_261_206;
+
+/// Arguments of `sandbox`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// What goes wrong on purpose: `OPERATION[:once|:N|:always]`; see `gonogo help faults`.
+    #[arg(long, value_name = "FAULT")]
+    fault: Vec<String>,
+    /// Everything random comes from it.
+    #[arg(long, default_value_t = SEED)]
+    seed: u64,
+    /// Keep the world and its log of effects here, so that it goes on after a restart.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Print the variables as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn faults(texts: &[String]) -> Result<Vec<Fault>, Problem> {
+    let read = |text: &String| text.parse().map_err(|e: crate::sandbox::BadFault| Problem::new(Exit::Usage, e.to_string()));
+    texts.iter().filter(|text| *text != "none").map(read).collect()
+}
+
+fn not_started(error: crate::sandbox::StartError) -> Problem {
+    Problem::new(Exit::Preflight, format!("the sandbox cannot be started: {error}"))
+}
+
+/// Brings the world of a sandbox environment up and points the environment at it; other environments
+/// stay as they are. The world lives in the run's folder, so that it survives a kill as a real one would.
+pub(super) async fn attach(mut env: Env, dir: &Path) -> Result<(Env, Option<Sandbox>), Problem> {
+    if env.kind != EnvKind::Sandbox {
+        return Ok((env, None));
+    }
+    let world = WorldNames::with(&env.sandbox.world).map_err(|e| Problem::new(Exit::Usage, e.to_string()))?;
+    let config = Config {
+        seed: env.sandbox.seed.unwrap_or(SEED),
+        faults: faults(&env.sandbox.faults)?,
+        world,
+        state_dir: Some(dir.join("world")),
+    };
+    let sandbox = Sandbox::start(config).await.map_err(not_started)?;
+    let at = sandbox.endpoints();
+    let aws = env.aws.take().unwrap_or_default();
+    env.aws = Some(AwsEnv {
+        region: Some(at.region.clone()),
+        account: Some(aws.account.unwrap_or_else(|| at.account.clone())),
+        endpoint: Some(at.aws.clone()),
+        ..AwsEnv::default()
+    });
+    let app = env.heroku.take().map_or_else(|| at.heroku_app.clone(), |heroku| heroku.app);
+    env.heroku = Some(HerokuEnv { app, endpoint: Some(at.heroku.clone()), token: None });
+    env.dns.authoritative.clone_from(&at.authoritative);
+    env.dns.resolvers.clone_from(&at.resolvers);
+    env.http.resolve_only_by_dns = true;
+    env.http.default_port = Some(at.web_port);
+    Ok((env, Some(sandbox)))
+}
+
+/// Runs the world until it is interrupted.
+pub(super) fn run(args: &Args) -> Outcome {
+    let faults = faults(&args.fault)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Problem::new(Exit::Internal, e.to_string()))?;
+    runtime.block_on(async {
+        let config = Config { seed: args.seed, faults, world: WorldNames::default(), state_dir: args.keep.clone() };
+        let sandbox = Sandbox::start(config).await.map_err(not_started)?;
+        let exports = sandbox.exports();
+        let text = if args.json {
+            let pairs: serde_json::Map<_, _> = exports.into_iter().map(|(k, v)| (k, v.into())).collect();
+            format!("{:#}\n", serde_json::Value::Object(pairs))
+        } else {
+            exports.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect()
+        };
+        print(&text)?;
+        say("the sandbox runs until it is interrupted; everything in it is made up, and nothing outside is contacted");
+        ended().await;
+        sandbox.stop().await;
+        Ok(Exit::Done)
+    })
+}
+
+/// Waits for an interrupt or a termination.
+async fn ended() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+}

@@ -1,0 +1,348 @@
+//! `ecs.run_task`: a one-off task, run to its end.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use serde_json::{Value as Json, json};
+
+use super::{Bind, Kind, ecs_deploy::count};
+use crate::{
+    base::{Class, Failure},
+    plan::{Action, Cx, Done, Doubt, Finding, Identity, Param, Params, Shape},
+    runbook::value,
+    services::{
+        Services,
+        aws::{Network, NewTask, Patience, Task, TaskDefinition, short_definition},
+    },
+};
+
+/// Registry entry.
+pub static KIND: Kind = Kind {
+    name: "ecs.run_task",
+    summary: "runs a one-off ECS task and waits until it ended with exit code 0",
+    docs: "\
+Resolves the task definition to one revision, sends `RunTask` with a `clientToken` that is stored before it is sent (so that
+sending it again starts nothing twice) and `startedBy = gonogo-<token>`, then looks with `DescribeTasks` until every task is `STOPPED`.
+Done: exit code 0 of `container`, or of every container where none is named. `failures` without a task (no capacity, no such
+subnet) and a task that never started (an image that cannot be pulled) are *failed, nothing done*; any other exit code is *failed*.
+
+`network = { subnets = [\"subnet-…\"], security_groups = [\"sg-…\"], public_ip = false }` for `awsvpc` task definitions.
+
+What hurts people: no exit code where the image cannot be pulled; sidecars that are ended with 137 or 143 (name the `container`
+that counts); a command override names one container, which has to be given where there are several.
+
+There is no restore: what a task did can only be undone by an action of your own.
+
+Limits: the token is good for 24 hours; stopped tasks are listed for about an hour. At most 10 tasks at once. The output
+is where the task definition's log driver puts it.
+
+API: ECS `DescribeTaskDefinition`, `RunTask`, `ListTasks`, `DescribeTasks`. Evidence: `tasks`, `task_definition`, `exit_codes`.",
+    params: PARAMS,
+    doubt: Doubt::Token,
+    needs: &[
+        "ecs:DescribeTaskDefinition",
+        "ecs:DescribeTasks",
+        "ecs:ListTasks",
+        "ecs:RunTask",
+        "iam:PassRole",
+        "sts:GetCallerIdentity",
+    ],
+    example: include_str!("../../runbooks/kinds/ecs.run_task.toml"),
+    bind: Bind::Action(bind),
+};
+
+const PARAMS: &[Param] = &[
+    Param { name: "cluster", shape: Shape::Text, required: true, help: "name or ARN of the cluster" },
+    Param {
+        name: "task_definition",
+        shape: Shape::Text,
+        required: true,
+        help: "family (its newest revision), family:revision or ARN",
+    },
+    Param { name: "command", shape: Shape::Texts, required: false, help: "another command, as a list; no shell" },
+    Param {
+        name: "container",
+        shape: Shape::Text,
+        required: false,
+        help: "the container that counts and gets the command",
+    },
+    Param {
+        name: "launch_type",
+        shape: Shape::Text,
+        required: false,
+        help: "FARGATE, EC2, EXTERNAL; default: the cluster's",
+    },
+    Param {
+        name: "network",
+        shape: Shape::Any,
+        required: false,
+        help: "{ subnets = […], security_groups = […], public_ip = false }",
+    },
+    Param { name: "count", shape: Shape::Count, required: false, help: "tasks to run, 1 to 10; default: 1" },
+];
+
+const NETWORK: &[Param] = &[
+    Param { name: "subnets", shape: Shape::Texts, required: true, help: "subnet ids" },
+    Param {
+        name: "security_groups",
+        shape: Shape::Texts,
+        required: false,
+        help: "security group ids; default: the VPC's",
+    },
+    Param { name: "public_ip", shape: Shape::Flag, required: false, help: "default: false" },
+];
+
+/// Between two looks at a task; starting one takes half a minute.
+const LOOK: Duration = Duration::from_secs(2);
+
+struct RunTask {
+    services: Arc<Services>,
+    cluster: String,
+    task_definition: String,
+    command: Vec<String>,
+    container: Option<String>,
+    launch_type: Option<String>,
+    network: Option<Network>,
+    count: i32,
+}
+
+fn bind(params: &mut Params<'_>, services: &Arc<Services>) -> Arc<dyn Action> {
+    let launch_type = params.word(
+        "launch_type",
+        &[("", None), ("FARGATE", Some("FARGATE")), ("EC2", Some("EC2")), ("EXTERNAL", Some("EXTERNAL"))],
+    );
+    let tasks = count(params, "count", 10).unwrap_or(1);
+    if tasks == 0 {
+        let at = params.place_of("count");
+        params.mistake(at, "`count` must be 1 to 10", "nothing would run", None);
+    }
+    Arc::new(RunTask {
+        services: services.clone(),
+        cluster: params.text("cluster"),
+        task_definition: params.text("task_definition"),
+        command: params.texts("command"),
+        container: params.opt_text("container"),
+        launch_type: launch_type.map(ToOwned::to_owned),
+        network: network(params),
+        count: tasks,
+    })
+}
+
+fn network(params: &mut Params<'_>) -> Option<Network> {
+    let raw = params.raw("network")?;
+    let span = raw.span.clone();
+    let value::Kind::Table(table) = &raw.kind else {
+        params.mistake(span, "`network` must be a table", "expected { subnets = […] }", None);
+        return None;
+    };
+    let mut inner = Params::new("network", span, table, NETWORK);
+    let network = Network {
+        subnets: inner.texts("subnets"),
+        security_groups: inner.texts("security_groups"),
+        public_ip: inner.opt_flag("public_ip").unwrap_or(false),
+    };
+    for mistake in inner.finish().0 {
+        params.mistake(mistake.span, mistake.message, mistake.label, mistake.help);
+    }
+    Some(network)
+}
+
+impl RunTask {
+    fn started_by(cx: &Cx) -> String {
+        format!("gonogo-{}", cx.token)
+    }
+
+    /// The container that the command is for.
+    fn container(&self, definition: &TaskDefinition) -> Result<Option<String>, Failure> {
+        let known = definition.containers.join(", ");
+        match &self.container {
+            Some(name) if definition.containers.contains(name) => Ok(Some(name.clone())),
+            Some(name) => {
+                Err(Failure::new(Class::Misconfigured, format!("{} has no container {name}", definition.arn))
+                    .because(format!("its containers: {known}")))
+            }
+            None if self.command.is_empty() => Ok(None),
+            None => match definition.containers.as_slice() {
+                [only] => Ok(Some(only.clone())),
+                _ => Err(Failure::new(Class::Misconfigured, format!("{} has several containers", definition.arn))
+                    .because(format!("its containers: {known}"))
+                    .hint("say which one gets the command: `container`")),
+            },
+        }
+    }
+
+    /// Waits for the end of tasks that were started.
+    async fn ended(&self, cx: &Cx, mut tasks: Vec<Task>) -> Result<Vec<Task>, Failure> {
+        let patience = Patience::of(cx);
+        let arns: Vec<_> = tasks.iter().map(|task| task.arn.clone()).collect();
+        loop {
+            if tasks.iter().all(|task| task.status == "STOPPED") {
+                return Ok(tasks);
+            }
+            let states = tasks.iter().map(|task| task.status.to_lowercase()).collect::<Vec<_>>().join(", ");
+            cx.progress(0.5, format!("{} of {}: {states}", arns.len(), short_definition(&tasks[0].task_definition)));
+            if let Err(end) = cx.pause(LOOK).await {
+                let words = format!("{} while the task was {states}", end.message);
+                let failure =
+                    Failure::new(Class::Unknown, words).hint("it goes on without us; a probe looks how it ended");
+                return Err(arns.iter().fold(failure, |failure, arn| failure.because(arn)));
+            }
+            match self.services.aws.tasks(&self.cluster, &arns, &patience).await {
+                Ok(now) if now.len() == arns.len() => tasks = now,
+                Ok(now) => {
+                    let words = format!("{} of {} tasks are not listed any more", arns.len() - now.len(), arns.len());
+                    return Err(Failure::new(Class::Unknown, words));
+                }
+                Err(failure) if failure.class == Class::FailedNothingDone => cx.line(&failure.message),
+                Err(failure) => {
+                    return Err(Failure { class: Class::Unknown, ..failure }.because("the task was started"));
+                }
+            }
+        }
+    }
+
+    /// Judges tasks that have stopped.
+    fn judge(&self, tasks: &[Task]) -> Result<Done, Failure> {
+        let counts = |name: &str| self.container.as_ref().is_none_or(|wanted| wanted == name);
+        let codes: Vec<_> = tasks
+            .iter()
+            .flat_map(|task| task.containers.iter().filter(|one| counts(&one.name)))
+            .map(|one| (one.name.clone(), one.exit_code))
+            .collect();
+        let definition = tasks.first().map_or("", |task| short_definition(&task.task_definition));
+        if !codes.is_empty() && codes.iter().all(|(_, code)| *code == Some(0)) {
+            let arns: Vec<_> = tasks.iter().map(|task| &task.arn).collect();
+            let codes: Vec<_> =
+                codes.iter().map(|(name, code)| json!({ "container": name, "exit_code": code })).collect();
+            let evidence = json!({ "tasks": arns, "task_definition": definition, "exit_codes": codes });
+            return Ok(
+                Done::new(format!("{} of {definition} ended with exit code 0", plural(tasks.len()))).with(evidence)
+            );
+        }
+        let never = |task: &Task| {
+            task.stop_code == "TaskFailedToStart" && task.containers.iter().all(|one| one.exit_code.is_none())
+        };
+        let failure = if tasks.iter().all(never) {
+            Failure::new(Class::FailedNothingDone, format!("{} of {definition} could not start", plural(tasks.len())))
+                .hint("is the image there, may it be pulled, and are the secrets readable?")
+        } else {
+            let told = codes.iter().filter(|(_, code)| *code != Some(0));
+            let told = told.map(|(name, code)| match code {
+                Some(code) => format!("{name} ended with exit code {code}"),
+                None => format!("{name} has no exit code"),
+            });
+            let told = told.collect::<Vec<_>>().join(", ");
+            Failure::new(Class::Failed, format!("the task of {definition} failed: {told}"))
+                .hint("read the task's log; what it did until then has to be looked at before it runs again")
+        };
+        Err(tasks.iter().flat_map(Task::reasons).fold(failure, |failure, reason| failure.because(reason)))
+    }
+}
+
+fn plural(n: usize) -> String {
+    if n == 1 { "1 task".into() } else { format!("{n} tasks") }
+}
+
+impl Action for RunTask {
+    fn does(&self) -> Vec<String> {
+        let Self { cluster, task_definition, .. } = self;
+        let command = if self.command.is_empty() { String::new() } else { format!(": {}", self.command.join(" ")) };
+        let count = plural(usize::try_from(self.count).unwrap_or_default());
+        vec![
+            format!("ECS RunTask in {cluster}, {count} of {task_definition}{command}"),
+            "ECS DescribeTasks until STOPPED with exit code 0".into(),
+        ]
+    }
+
+    fn doubt(&self) -> Doubt {
+        Doubt::Token
+    }
+
+    fn restorable(&self) -> bool {
+        false
+    }
+
+    fn fence<'a>(&'a self) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {
+        Box::pin(async { self.services.aws.fence().await.map(Some) })
+    }
+
+    fn capture<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<Json, Failure>> {
+        Box::pin(async move {
+            let definition = self.services.aws.task_definition(&self.task_definition, &Patience::of(cx)).await?;
+            if !definition.active {
+                let words = format!("task definition {} was deregistered", definition.arn);
+                return Err(Failure::new(Class::Misconfigured, words).hint("name an active revision"));
+            }
+            // The same token has to go with the same request, so that the revision is settled now.
+            let container = self.container(&definition)?;
+            Ok(json!({ "task_definition": definition.arn, "family": definition.family, "container": container }))
+        })
+    }
+
+    fn apply<'a>(&'a self, cx: &'a Cx, captured: &'a Json) -> BoxFuture<'a, Result<Done, Failure>> {
+        Box::pin(async move {
+            let text = |key: &str| captured.get(key).and_then(Json::as_str).map(ToOwned::to_owned);
+            let patience = Patience::of(cx);
+            let aws = &self.services.aws;
+            let started_by = Self::started_by(cx);
+            // Only an attempt that is sent again finds something; ECS itself keeps the token for a day.
+            let family = text("family").unwrap_or_default();
+            let known = aws.tasks_started_by(&self.cluster, &family, &started_by, &patience).await?;
+            if !known.is_empty() {
+                cx.line("this attempt's task was started before; waiting for it");
+                return self.judge(&self.ended(cx, known).await?);
+            }
+            let command =
+                text("container").filter(|_| !self.command.is_empty()).map(|name| (name, self.command.clone()));
+            let task = NewTask {
+                cluster: self.cluster.clone(),
+                task_definition: text("task_definition").unwrap_or_else(|| self.task_definition.clone()),
+                count: self.count,
+                launch_type: self.launch_type.clone(),
+                network: self.network.clone(),
+                command,
+                token: cx.token.clone(),
+                started_by,
+            };
+            let started = aws.run_task(&task, &patience).await?;
+            if started.tasks.is_empty() {
+                let failure = Failure::new(Class::FailedNothingDone, "ECS started no task")
+                    .hint("capacity, subnets and security groups are the usual causes");
+                return Err(started.failures.iter().fold(failure, |failure, why| failure.because(why)));
+            }
+            for task in &started.tasks {
+                cx.line(format!("started {}", task.arn));
+            }
+            let done = self.judge(&self.ended(cx, started.tasks).await?)?;
+            if started.failures.is_empty() {
+                return Ok(done);
+            }
+            let words = format!("only some tasks were started; {}", done.line);
+            let failure = Failure::new(Class::Failed, words);
+            Err(started.failures.iter().fold(failure, |failure, why| failure.because(why)))
+        })
+    }
+
+    fn restore<'a>(&'a self, _cx: &'a Cx, _captured: &'a Json) -> BoxFuture<'a, Result<Done, Failure>> {
+        Box::pin(async {
+            Err(Failure::new(Class::Misconfigured, "what a task did cannot be put back by gonogo")
+                .hint("give the step a rollback action of its own"))
+        })
+    }
+
+    fn probe<'a>(&'a self, cx: &'a Cx, captured: &'a Json, _back: bool) -> BoxFuture<'a, Result<Finding, Failure>> {
+        Box::pin(async move {
+            let family = captured.get("family").and_then(Json::as_str).unwrap_or_default();
+            let aws = &self.services.aws;
+            let found = aws.tasks_started_by(&self.cluster, family, &Self::started_by(cx), &Patience::of(cx)).await?;
+            if found.is_empty() {
+                let line = "no task of this attempt is listed; ECS lists stopped ones for about an hour".to_owned();
+                return Ok(Finding::Unclear { line });
+            }
+            match self.ended(cx, found).await.and_then(|tasks| self.judge(&tasks)) {
+                Ok(done) => Ok(Finding::Done(done)),
+                Err(failure) => Ok(Finding::Unclear { line: failure.message }),
+            }
+        })
+    }
+}

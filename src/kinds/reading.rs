@@ -1,0 +1,46 @@
+//! What kinds that only read or wait have in common.
+
+use futures_util::future::BoxFuture;
+
+use crate::{
+    base::{Class, Failure},
+    plan::{Cx, Done, Finding, Seen},
+};
+
+/// One look within the attempt's limits. What is looked at not answering is a sighting too: "not
+/// yet", so that a step goes on polling; only what polling cannot mend keeps its class.
+pub(super) async fn looking<F>(cx: &Cx, look: F) -> Result<Seen, Failure>
+where
+    F: Future<Output = Result<Seen, Failure>>,
+{
+    tokio::select! {
+        biased;
+        () = cx.cancel.cancelled() => Err(Failure::new(Class::NotYet, "cancelled")),
+        seen = look => seen.map_err(|failure| match failure.class {
+            Class::FailedNothingDone | Class::Unknown => Failure { class: Class::NotYet, ..failure },
+            _ => failure,
+        }),
+        () = tokio::time::sleep_until(cx.deadline) => Err(Failure::new(Class::NotYet, "timed out while looking")),
+    }
+}
+
+/// For a target that was not reached at all: "no data", which is never green and no reason to stop polling.
+pub(super) fn no_data(failure: Failure) -> Failure {
+    match failure.class {
+        Class::FailedNothingDone | Class::Unknown => {
+            let message = format!("no data: {}", failure.message);
+            Failure { class: Class::NotYet, message, ..failure }
+        }
+        _ => failure,
+    }
+}
+
+/// The restore of a kind that changes nothing.
+pub(super) fn nothing_to_restore<'a>() -> BoxFuture<'a, Result<Done, Failure>> {
+    Box::pin(async { Ok(Done::new("nothing was changed, so there is nothing to put back")) })
+}
+
+/// The probe of a kind that changes nothing: it is simply run again.
+pub(super) fn only_waits<'a>() -> BoxFuture<'a, Result<Finding, Failure>> {
+    Box::pin(async { Ok(Finding::NotDone { line: "it only reads and waits; it can be run again".into() }) })
+}

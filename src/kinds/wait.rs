@@ -1,0 +1,137 @@
+//! `wait`: for a duration, or until a moment.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Local, Utc};
+use futures_util::future::BoxFuture;
+use serde_json::{Value as Json, json};
+
+use super::{Bind, Kind};
+use crate::{
+    base::{Class, Failure, short_duration},
+    plan::{Action, Cx, Done, Doubt, Finding, Param, Params, Shape},
+    runbook::value,
+};
+
+/// How often the countdown is told.
+const TELL: Duration = Duration::from_secs(1);
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    name: "wait",
+    summary: "waits for a duration or until a moment",
+    docs: "\
+Waits `for` a duration counted from the start of the attempt, or `until` a moment written with its offset
+(`2026-12-06T02:15:00+01:00`). A moment that has passed is no wait. An attempt that is started again waits the whole
+duration again; a moment stays where it is.
+
+Changes nothing. What hurts people: waiting for a time where a check would do. To wait until something is so, write a step
+with that check in `verify` and no action: it is polled until the step's `timeout`.",
+    params: &[
+        Param { name: "for", shape: Shape::Duration, required: false, help: "how long: \"90s\", \"15m\", \"1h30m\"" },
+        Param { name: "until", shape: Shape::Time, required: false, help: "a moment with its offset" },
+    ],
+    doubt: Doubt::Read,
+    needs: &[],
+    example: include_str!("../../runbooks/kinds/wait.toml"),
+    bind: Bind::Action(|params, _| {
+        let duration = params.opt_duration("for");
+        let until = until(params);
+        if params.has("for") == params.has("until") && params.ok() {
+            params.mistake(params.place(), "`wait` needs either `for` or `until`", "how long is missing or said twice", None);
+        }
+        Arc::new(Wait { end: until.map_or(End::For(duration.unwrap_or_default()), End::Until) })
+    }),
+};
+
+fn until(params: &mut Params<'_>) -> Option<DateTime<Utc>> {
+    let raw = params.raw("until")?;
+    let moment = match &raw.kind {
+        value::Kind::Time(moment) => Some(moment.to_utc()),
+        value::Kind::Text(text) => DateTime::parse_from_rfc3339(text.trim()).ok().map(|moment| moment.to_utc()),
+        _ => None,
+    };
+    if moment.is_none() {
+        let message = format!("`until` must be a moment with its offset, found {}", raw.kind.name());
+        params.mistake(raw.span.clone(), message, "expected 2026-12-06T02:15:00+01:00", None);
+    }
+    moment
+}
+
+enum End {
+    For(Duration),
+    Until(DateTime<Utc>),
+}
+
+struct Wait {
+    end: End,
+}
+
+impl Wait {
+    async fn wait(&self, cx: &Cx) -> Result<Done, Failure> {
+        let started = tokio::time::Instant::now();
+        let left = || match self.end {
+            End::For(whole) => whole.saturating_sub(started.elapsed()),
+            // By the wall clock each time: a machine that slept is not late.
+            End::Until(moment) => (moment - Utc::now()).to_std().unwrap_or_default(),
+        };
+        let whole = left();
+        if whole > cx.left() {
+            let what = format!("waits {}, and this attempt ends before that", short_duration(whole));
+            return Err(Failure::new(Class::Misconfigured, what).hint("raise the step's `timeout`"));
+        }
+        loop {
+            let left = left();
+            if left.is_zero() {
+                break;
+            }
+            let share = 1.0 - left.as_secs_f32() / whole.as_secs_f32().max(0.001);
+            cx.progress(share, format!("{} left", short_duration(left)));
+            cx.pause(TELL.min(left)).await?;
+        }
+        let line = match self.end {
+            End::For(whole) => format!("waited {}", humantime::format_duration(whole)),
+            End::Until(moment) => format!("it is {}", clock(moment)),
+        };
+        Ok(Done::new(line).with(json!({ "waited_seconds": started.elapsed().as_secs() })))
+    }
+}
+
+fn clock(at: DateTime<Utc>) -> String {
+    at.with_timezone(&Local).format("%H:%M:%S").to_string()
+}
+
+impl Action for Wait {
+    fn does(&self) -> Vec<String> {
+        vec![match self.end {
+            End::For(whole) => format!("wait {}", humantime::format_duration(whole)),
+            End::Until(moment) => {
+                format!("wait until {}", moment.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S %:z"))
+            }
+        }]
+    }
+
+    fn doubt(&self) -> Doubt {
+        Doubt::Read
+    }
+
+    fn changes(&self) -> bool {
+        false
+    }
+
+    fn capture<'a>(&'a self, _cx: &'a Cx) -> BoxFuture<'a, Result<Json, Failure>> {
+        Box::pin(async { Ok(Json::Null) })
+    }
+
+    fn apply<'a>(&'a self, cx: &'a Cx, _captured: &'a Json) -> BoxFuture<'a, Result<Done, Failure>> {
+        Box::pin(self.wait(cx))
+    }
+
+    fn restore<'a>(&'a self, _cx: &'a Cx, _captured: &'a Json) -> BoxFuture<'a, Result<Done, Failure>> {
+        super::nothing_to_restore()
+    }
+
+    fn probe<'a>(&'a self, _cx: &'a Cx, _captured: &'a Json, _back: bool) -> BoxFuture<'a, Result<Finding, Failure>> {
+        super::only_waits()
+    }
+}

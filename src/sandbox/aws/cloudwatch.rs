@@ -1,0 +1,204 @@
+//! CloudWatch: metric values, in the three protocols that its clients speak: a query form, JSON and
+//! CBOR. Each is read into one JSON shape and written from one.
+
+use std::collections::BTreeMap;
+
+use chrono::DateTime;
+use serde_json::{Map, Value, json};
+
+use super::{Caller, No, cbor, metrics::Metric, query_service};
+use crate::sandbox::{
+    http::Reply,
+    world::{Moment, World, iso},
+    xml::Node,
+};
+
+const XMLNS: &str = "http://monitoring.amazonaws.com/doc/2010-08-01/";
+/// Datums of one PutMetricData.
+const PUT_LIMIT: usize = 1000;
+
+pub(super) fn answer(world: &mut World, caller: &Caller<'_>, now: Moment) -> Result<Reply, No> {
+    let asked = caller.asked;
+    let broken = |what: &str| (400, "SerializationException", format!("the body is not {what}"));
+    if asked.header("smithy-protocol") == "rpc-v2-cbor" {
+        let operation = asked.path.rsplit('/').next().unwrap_or_default();
+        let params =
+            if asked.body.is_empty() { json!({}) } else { cbor::decode(&asked.body).ok_or_else(|| broken("CBOR"))? };
+        let body = cbor::encode(&operate(world, caller, operation, &params, now)?);
+        return Ok(Reply::new(200, "application/cbor", body).with("smithy-protocol", "rpc-v2-cbor"));
+    }
+    if !asked.header("x-amz-target").is_empty() {
+        return super::json_service(caller, |operation, params| operate(world, caller, operation, params, now));
+    }
+    query_service(caller, XMLNS, |action, form| {
+        let mut params = json!({});
+        for (key, value) in form {
+            plant(&mut params, key, value);
+        }
+        operate(world, caller, action, &straighten(params), now).map(|value| children(&value))
+    })
+}
+
+/// Puts `A.member.1.B = x` into `{"A": {"member": {"1": {"B": "x"}}}}`.
+fn plant(root: &mut Value, key: &str, text: &str) {
+    let mut at = root;
+    for part in key.split('.').take(16) {
+        if !at.is_object() {
+            *at = json!({});
+        }
+        let Some(map) = at.as_object_mut() else { return };
+        at = map.entry(part).or_insert(Value::Null);
+    }
+    *at = Value::String(text.to_owned());
+}
+
+/// Makes lists of the `member` maps.
+fn straighten(value: Value) -> Value {
+    let Value::Object(mut map) = value else { return value };
+    match map.remove("member") {
+        Some(Value::Object(members)) if map.is_empty() => {
+            let mut members: Vec<_> = members.into_iter().map(|(n, v)| (n.parse::<u32>().unwrap_or(0), v)).collect();
+            members.sort_by_key(|(n, _)| *n);
+            members.into_iter().map(|(_, value)| straighten(value)).collect()
+        }
+        _ => map.into_iter().map(|(key, value)| (key, straighten(value))).collect::<Map<_, _>>().into(),
+    }
+}
+
+/// An answer's members as XML.
+fn children(value: &Value) -> Vec<Node> {
+    let node = |name: &str, value: &Value| match value {
+        Value::Array(list) => Node::of(name, list.iter().map(|value| member("member", value, name == "Timestamps"))),
+        value => member(name, value, name == "Timestamp"),
+    };
+    value.as_object().into_iter().flatten().map(|(name, value)| node(name, value)).collect()
+}
+
+fn member(name: &str, value: &Value, time: bool) -> Node {
+    match value {
+        Value::Object(_) => Node::of(name, children(value)),
+        Value::String(text) => Node::leaf(name, text),
+        Value::Number(n) if time => {
+            Node::leaf(name, n.as_i64().and_then(|s| DateTime::from_timestamp(s, 0)).map(iso).unwrap_or_default())
+        }
+        value => Node::leaf(name, value),
+    }
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_default()
+}
+
+/// A number that a form carries as text.
+fn number(value: &Value) -> Option<f64> {
+    value.as_f64().or_else(|| value.as_str()?.parse().ok())
+}
+
+/// A moment: seconds (JSON, CBOR) or a date (form).
+fn moment(value: &Value) -> Option<Moment> {
+    match value {
+        Value::String(text) => DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc()),
+        #[expect(clippy::cast_possible_truncation, reason = "milliseconds of this era fit")]
+        value => DateTime::from_timestamp_millis((value.as_f64()? * 1000.0) as i64),
+    }
+}
+
+fn metric(value: &Value, namespace: &str) -> Metric {
+    let dimensions = value["Dimensions"].as_array().into_iter().flatten();
+    let dimensions = dimensions.map(|pair| (text(pair, "Name").to_owned(), text(pair, "Value").to_owned())).collect();
+    Metric { namespace: namespace.to_owned(), name: text(value, "MetricName").to_owned(), dimensions }
+}
+
+fn shown(metric: &Metric) -> Value {
+    let dimensions: Vec<Value> = metric.dimensions.iter().map(|(n, v)| json!({ "Name": n, "Value": v })).collect();
+    json!({ "Namespace": metric.namespace, "MetricName": metric.name, "Dimensions": dimensions })
+}
+
+fn operate(world: &mut World, caller: &Caller<'_>, operation: &str, params: &Value, now: Moment) -> Result<Value, No> {
+    match operation {
+        "GetMetricData" => get(world, params, now),
+        "ListMetrics" => {
+            let wanted = |metric: &&Metric| {
+                let matches = |name: &str, value: &str| text(params, name).is_empty() || text(params, name) == value;
+                let dimensions: BTreeMap<_, _> = self::metric(params, "").dimensions;
+                matches("Namespace", &metric.namespace)
+                    && matches("MetricName", &metric.name)
+                    && dimensions
+                        .iter()
+                        .all(|(n, v)| metric.dimensions.get(n).is_some_and(|it| v.is_empty() || it == v))
+            };
+            Ok(json!({ "Metrics": world.live.metrics.all().filter(wanted).map(shown).collect::<Vec<_>>() }))
+        }
+        "PutMetricData" => put(world, caller, params, now),
+        "DescribeAlarms" => Ok(json!({ "MetricAlarms": [], "CompositeAlarms": [] })),
+        other => Err((400, "InvalidAction", format!("{other} is not part of the sandbox"))),
+    }
+}
+
+fn put(world: &mut World, caller: &Caller<'_>, params: &Value, now: Moment) -> Result<Value, No> {
+    let namespace = text(params, "Namespace");
+    let data = params["MetricData"].as_array().cloned().unwrap_or_default();
+    if namespace.is_empty() || data.is_empty() {
+        return Err((400, "MissingParameter", "The parameters Namespace and MetricData are required.".into()));
+    }
+    if data.len() > PUT_LIMIT {
+        return Err((
+            400,
+            "InvalidParameterValue",
+            format!("The collection MetricData must not have a size greater than {PUT_LIMIT}."),
+        ));
+    }
+    for datum in &data {
+        let values = match datum["Values"].as_array() {
+            Some(values) => values.iter().filter_map(number).collect(),
+            None => number(&datum["Value"]).into_iter().collect::<Vec<_>>(),
+        };
+        let at = moment(&datum["Timestamp"]).unwrap_or(now);
+        world.live.metrics.put(metric(datum, namespace), at, values);
+    }
+    let detail = format!("{} datums", data.len());
+    world.effect(now, ("cloudwatch", "PutMetricData"), namespace, detail, &caller.request_id);
+    Ok(json!({}))
+}
+
+fn get(world: &mut World, params: &Value, now: Moment) -> Result<Value, No> {
+    let invalid = |message: String| (400, "ValidationError", message);
+    let (Some(from), Some(to)) = (moment(&params["StartTime"]), moment(&params["EndTime"])) else {
+        return Err(invalid("The parameters StartTime and EndTime are required.".into()));
+    };
+    if from >= to {
+        return Err(invalid("The parameter StartTime must be less than the parameter EndTime.".into()));
+    }
+    let silent = world.strikes("cloudwatch.no_data");
+    let oldest_first = text(params, "ScanBy") == "TimestampAscending";
+    let mut results = Vec::new();
+    for query in params["MetricDataQueries"].as_array().into_iter().flatten() {
+        let id = text(query, "Id");
+        let stat = &query["MetricStat"];
+        if !stat.is_object() {
+            return Err(invalid(format!(
+                "Error in expression of query '{id}': metric math is not part of the sandbox"
+            )));
+        }
+        let metric = metric(&stat["Metric"], text(&stat["Metric"], "Namespace"));
+        #[expect(clippy::cast_possible_truncation, reason = "a period is at most a day")]
+        let period = number(&stat["Period"]).unwrap_or(60.0) as i64;
+        if !matches!(period, 1 | 5 | 10 | 30) && (period < 60 || period % 60 != 0) {
+            return Err(invalid(format!(
+                "The value {period} for parameter Period is not valid: 1, 5, 10, 30 or a multiple of 60"
+            )));
+        }
+        let name = text(stat, "Stat");
+        let series = world.live.metrics.series(&metric, from, to.min(now), period, name);
+        let series = series.ok_or_else(|| invalid(format!("The value {name} for parameter Stat is not supported.")))?;
+        let mut series = if silent { Vec::new() } else { series };
+        if !oldest_first {
+            series.reverse();
+        }
+        let label = query["Label"].as_str().unwrap_or(&metric.name);
+        let (times, values): (Vec<i64>, Vec<f64>) = series.into_iter().unzip();
+        results
+            .push(json!({ "Id": id, "Label": label, "Timestamps": times, "Values": values, "StatusCode": "Complete" }));
+    }
+    Ok(json!({ "MetricDataResults": results, "Messages": [] }))
+}

@@ -1,0 +1,154 @@
+//! Scripted faults: the one table of what can go wrong on purpose, and the grammar by which a
+//! runbook or a command line asks for it.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// Every fault, by name, with what it does. The error message for an unknown one lists them.
+pub static FAULTS: &[(&str, &str)] = &[
+    ("cloudwatch.no_data", "GetMetricData answers without a single value"),
+    ("dns.servfail", "the second resolver answers SERVFAIL to a query"),
+    ("dns.stale", "the second resolver caches an answer for 30 s although its TTL is lower"),
+    ("ecs.deploy", "tasks of a new deployment exit 1 (a secret is missing); the circuit breaker rolls back"),
+    ("ecs.deploy-pull", "tasks of a new deployment cannot pull their image; the circuit breaker rolls back"),
+    ("ecs.run_task", "RunTask answers HTTP 200 with a failure: capacity is unavailable"),
+    ("ecs.throttle", "an ECS request is refused: ThrottlingException, HTTP 400"),
+    ("heroku.503", "a Heroku API request is answered 503"),
+    ("heroku.rate_limit", "a Heroku API request is answered 429"),
+    ("heroku.slow_dynos", "dynos take 15 s instead of 2.5 s to stop"),
+    ("route53.insync", "a change stays PENDING for 20 s instead of 1.5 s"),
+    ("route53.prior_request", "a change is refused: PriorRequestNotComplete, HTTP 400"),
+    ("route53.third_party", "somebody else sets the record's TTL to 299 just before a change arrives"),
+    ("route53.throttle", "a Route 53 request is refused: Throttling, HTTP 400"),
+    ("sts.expired", "an AWS request is refused: ExpiredToken, HTTP 403"),
+    ("sts.other_account", "GetCallerIdentity names account 999988887777"),
+    ("web.5xx", "half of the new origin's answers are 500 for 8 s from its next visitor on"),
+];
+
+/// How often a fault strikes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Times {
+    Exactly(u32),
+    Always,
+}
+
+/// One scripted fault: `OPERATION[:once|:N|:always]`, once where nothing is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    operation: &'static str,
+    times: Times,
+}
+
+/// A fault that nobody knows. Completes "failed to read the fault: …".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadFault {
+    /// No such operation.
+    #[error("unknown fault `{0}`{1}; known are {list}", list = names())]
+    Unknown(String, String),
+    /// Not a number of times.
+    #[error("bad count `{count}` in fault `{fault}`: write `once`, a number from 1 to 1000, or `always`")]
+    Count {
+        /// The whole text.
+        fault: String,
+        /// The part after the colon.
+        count: String,
+    },
+}
+
+fn names() -> String {
+    FAULTS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+impl Fault {
+    /// The operation's name, one of [`FAULTS`].
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    pub(super) fn armed(&self) -> Armed {
+        let left = match self.times {
+            Times::Exactly(n) => Some(n),
+            Times::Always => None,
+        };
+        Armed { operation: self.operation.to_owned(), left }
+    }
+}
+
+impl FromStr for Fault {
+    type Err = BadFault;
+    fn from_str(text: &str) -> Result<Self, BadFault> {
+        let text = crate::base::clean_line(text, 80);
+        let (operation, count) = text.split_once(':').unwrap_or((&text, "once"));
+        let Some((operation, _)) = FAULTS.iter().find(|(name, _)| *name == operation) else {
+            let near = FAULTS.iter().map(|(name, _)| (strsim::jaro_winkler(name, operation), name));
+            let near = near.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(score, _)| *score > 0.8);
+            let hint = near.map(|(_, name)| format!(" (did you mean `{name}`?)")).unwrap_or_default();
+            return Err(BadFault::Unknown(operation.to_owned(), hint));
+        };
+        let times = match count {
+            "once" => Times::Exactly(1),
+            "always" => Times::Always,
+            n => match n.parse() {
+                Ok(n @ 1..=1000) => Times::Exactly(n),
+                _ => return Err(BadFault::Count { fault: text.clone(), count: n.to_owned() }),
+            },
+        };
+        Ok(Self { operation, times })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.times {
+            Times::Exactly(1) => write!(f, "{}:once", self.operation),
+            Times::Exactly(n) => write!(f, "{}:{n}", self.operation),
+            Times::Always => write!(f, "{}:always", self.operation),
+        }
+    }
+}
+
+/// A fault in the world, with what is left of it; `None` never runs out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Armed {
+    pub operation: String,
+    pub left: Option<u32>,
+}
+
+impl Armed {
+    /// True once for every time that is left.
+    pub fn strike(&mut self) -> bool {
+        match &mut self.left {
+            None => true,
+            Some(0) => false,
+            Some(n) => {
+                *n -= 1;
+                true
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_prints() {
+        for text in ["ecs.deploy:once", "dns.stale:3", "route53.throttle:always"] {
+            assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
+        }
+        assert_eq!("ecs.deploy".parse::<Fault>().unwrap().to_string(), "ecs.deploy:once");
+        let unknown = "ecs.deplou".parse::<Fault>().unwrap_err().to_string();
+        assert!(unknown.contains("did you mean `ecs.deploy`") && unknown.contains("web.5xx"), "{unknown}");
+        assert!("ecs.deploy:0".parse::<Fault>().unwrap_err().to_string().contains("bad count `0`"));
+        assert!(FAULTS.is_sorted());
+    }
+
+    #[test]
+    fn strikes_as_often_as_asked() {
+        let mut armed = "ecs.deploy:2".parse::<Fault>().unwrap().armed();
+        assert_eq!([armed.strike(), armed.strike(), armed.strike()], [true, true, false]);
+    }
+}

@@ -1,0 +1,41 @@
+//! Floor 4: the built-in world of a rehearsal. One process on loopback speaks on the wire as AWS,
+//! Heroku, DNS and two web origins do, to the real clients; nothing else is contacted.
+//!
+//! ```text
+//!  aws CLI, SDK ──HTTP──▶ aws/    ┐                          ┌▶ world.json, before every answer
+//!  heroku CLI ───HTTP──▶ heroku/  ├─ closures ─▶ keeper ──▶ World ┤
+//!  dns clients ─UDP,TCP▶ dns/     │             (one task)   └▶ effects.jsonl, one line a change
+//!  browsers ─────HTTP──▶ web      ┘                 ▲
+//!  visitors ────────────────────────────────────────┘  numbers for CloudWatch
+//! ```
+//!
+//! Whatever takes time (a deployment, INSYNC, a dyno that stops) is written down as the moment when it
+//! happens and read off the clock, so a world whose process was killed has gone on meanwhile. Chance
+//! comes from one seed. Knows neither kinds nor conductor nor views.
+//!
+//! The origins have addresses of their own and share one port: `127.0.0.2` old, `127.0.0.3` new. Where
+//! those cannot be bound (macOS has only 127.0.0.1), the old one is `127.0.0.1`, the new one `::1`, and DNS
+//! serves the new target as an AAAA record.
+
+mod aws;
+mod config;
+mod dns;
+mod fault;
+mod heroku;
+mod http;
+mod keeper;
+mod names;
+mod seed;
+mod serve;
+mod store;
+mod story;
+mod visitors;
+mod web;
+mod world;
+mod xml;
+
+pub use config::{Config, Endpoints, StartError};
+pub use fault::{BadFault, FAULTS, Fault};
+pub use names::{BadName, WorldNames};
+pub use serve::Sandbox;
+pub use world::Effect;

@@ -1,0 +1,171 @@
+//! The world: all of its state in one value, changed in one place. Whatever takes time is written
+//! down as the moment when it happens, so that a world read from disk has gone on meanwhile.
+
+use std::{collections::VecDeque, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Fault,
+    aws::{ecs::Ecs, metrics::Metrics, route53::Zone},
+    dns::Cache,
+    fault::Armed,
+    heroku::{Heroku, Rate},
+    names::WorldNames,
+    seed::Seed,
+    web::Shop,
+};
+
+/// A moment of the world's clock.
+pub(super) type Moment = DateTime<Utc>;
+
+/// The layout of `world.json`; a file of another one is refused.
+pub(super) const FORMAT: u32 = 1;
+
+/// This many of the newest effects are kept in the world itself.
+const EFFECTS_KEPT: usize = 256;
+
+/// A change that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effect {
+    /// Counts from 1.
+    pub n: u64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// `route53`, `ecs`, `cloudwatch`, `heroku`, `web`.
+    pub service: String,
+    /// The API's own name of it.
+    pub operation: String,
+    /// What was changed.
+    pub target: String,
+    /// To what.
+    pub detail: String,
+    /// The id that the answer carried.
+    pub request_id: String,
+}
+
+/// Everything there is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct World {
+    pub format: u32,
+    pub names: WorldNames,
+    /// Ids are drawn from here.
+    pub seed: Seed,
+    /// How often it was started.
+    pub starts: u64,
+    pub faults: Vec<Armed>,
+    pub effects: VecDeque<Effect>,
+    pub zones: Vec<Zone>,
+    pub ecs: Ecs,
+    pub heroku: Heroku,
+    pub shop: Shop,
+    /// True: it differs from what is on disk. Progress of time alone does not count: it can be worked out again.
+    #[serde(skip)]
+    pub dirty: bool,
+    /// What ends with the process.
+    #[serde(skip)]
+    pub live: Live,
+}
+
+/// What ends with the process, and is not part of the world that is saved.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Live {
+    /// Request ids, weighted answers.
+    pub ids: Seed,
+    /// The Route 53 requests of the last second.
+    pub route53: VecDeque<Moment>,
+    /// CloudWatch's numbers; they have a file of their own.
+    pub metrics: Metrics,
+    /// Heroku requests left.
+    pub heroku: Rate,
+    /// The two resolvers' caches.
+    pub caches: [Cache; 2],
+}
+
+impl World {
+    /// The story's first moment.
+    pub fn new(names: WorldNames, seed: u64, now: Moment) -> Self {
+        let mut seed = Seed::new(seed);
+        Self {
+            format: FORMAT,
+            zones: super::story::zones(&names, now),
+            ecs: super::story::ecs(&names, &mut seed, now),
+            heroku: super::story::heroku(&names, &mut seed, now),
+            shop: Shop::default(),
+            names,
+            seed,
+            starts: 0,
+            faults: Vec::new(),
+            effects: VecDeque::new(),
+            dirty: true,
+            live: Live::default(),
+        }
+    }
+
+    /// Arms the faults. One that the world already has keeps what is left of it.
+    pub fn arm(&mut self, faults: &[Fault]) {
+        let before = std::mem::take(&mut self.faults);
+        for fault in faults {
+            let armed = before.iter().find(|armed| armed.operation == fault.operation()).cloned();
+            self.faults.push(armed.unwrap_or_else(|| fault.armed()));
+        }
+        self.dirty = true;
+    }
+
+    /// True where a fault is armed, which uses it up once.
+    pub fn strikes(&mut self, operation: &str) -> bool {
+        let struck = self.faults.iter_mut().any(|armed| armed.operation == operation && armed.strike());
+        self.dirty |= struck;
+        struck
+    }
+
+    /// Lets time pass up to `now`.
+    pub fn advance(&mut self, now: Moment) {
+        for zone in &mut self.zones {
+            zone.advance(now);
+        }
+        self.ecs.advance(&mut self.seed, now);
+        self.heroku.advance(now);
+    }
+
+    /// Writes a change down.
+    pub fn effect(
+        &mut self,
+        now: Moment,
+        (service, operation): (&str, &str),
+        target: impl Into<String>,
+        detail: impl Into<String>,
+        request_id: &str,
+    ) {
+        let n = self.effects.back().map_or(0, |last| last.n) + 1;
+        if self.effects.len() == EFFECTS_KEPT {
+            self.effects.pop_front();
+        }
+        self.effects.push_back(Effect {
+            n,
+            at: now,
+            service: service.into(),
+            operation: operation.into(),
+            target: crate::base::bounded(&target.into(), 500),
+            detail: crate::base::bounded(&detail.into(), 2000),
+            request_id: request_id.into(),
+        });
+        self.dirty = true;
+    }
+}
+
+/// `now` and so many milliseconds.
+pub(super) fn after(now: Moment, ms: i64) -> Moment {
+    now + TimeDelta::milliseconds(ms)
+}
+
+/// Time from `earlier` to `now`; zero where `earlier` is later.
+pub(super) fn since(now: Moment, earlier: Moment) -> Duration {
+    (now - earlier).to_std().unwrap_or_default()
+}
+
+/// As AWS's XML and Heroku write a moment.
+pub(super) fn iso(at: Moment) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}

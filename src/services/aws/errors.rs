@@ -1,0 +1,227 @@
+//! What AWS or the way to it says when something is wrong → a [`Failure`] with AWS's own code,
+//! message and request id, the class that is true, and what a person can do.
+//!
+//! Codes: the "Common errors" page of each API reference, and the throttling codes of
+//! `botocore/data/_retry.json`. Route 53 throttles with HTTP 400.
+
+use std::error::Error;
+
+use aws_smithy_runtime_api::{
+    client::{orchestrator::HttpResponse, result::SdkError},
+    http::Headers,
+};
+use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErrorMetadata};
+
+use super::call::{ATTEMPT, Again, CONNECT, Call, Effect, Trouble};
+use crate::base::{Class, Failure, clean_line};
+
+/// A proper answer that says no.
+#[derive(Debug, Default)]
+pub(super) struct Said<'a> {
+    pub status: u16,
+    pub code: &'a str,
+    pub message: &'a str,
+    pub request_id: &'a str,
+}
+
+/// How credentials are renewed here, in words that can be typed.
+#[derive(Debug, Clone)]
+pub(super) struct Renew(String);
+
+impl Renew {
+    pub fn new(profile: Option<&str>) -> Self {
+        Self(match profile {
+            Some(profile) => format!("renew the credentials: aws sso login --profile {profile}"),
+            None => "renew the credentials: aws sso login, or set AWS_PROFILE or the environment's `profile`".into(),
+        })
+    }
+
+    pub fn hint(&self) -> &str {
+        &self.0
+    }
+}
+
+const THROTTLED: &[&str] = &[
+    "BandwidthLimitExceeded",
+    "PriorRequestNotComplete",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+];
+const EXPIRED: &[&str] = &[
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "IncompleteSignatureException",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "RequestExpired",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+];
+const FORBIDDEN: &[&str] =
+    &["AccessDenied", "AccessDeniedException", "NotAuthorized", "OptInRequired", "UnauthorizedOperation"];
+/// Names something that is not there, or says it in a way that can never work.
+const MISNAMED: &[&str] = &[
+    "ClusterNotFoundException",
+    "InvalidDomainName",
+    "InvalidParameter",
+    "InvalidParameterCombination",
+    "InvalidParameterException",
+    "InvalidParameterValue",
+    "MissingParameter",
+    "NoSuchChange",
+    "NoSuchHostedZone",
+    "ParameterNotFound",
+    "ParameterVersionNotFound",
+    "ResourceNotFoundException",
+    "ServiceNotFoundException",
+    "TargetGroupNotFound",
+    "ValidationError",
+    "ValidationException",
+];
+
+/// The failure of an answer that says no.
+pub(super) fn said(call: &Call, answer: &Said<'_>, renew: &Renew) -> Trouble {
+    let Said { status, code, message, request_id } = *answer;
+    let is = |codes: &[&str]| codes.contains(&code);
+    let (class, again, hint) = if is(THROTTLED) || status == 429 {
+        let hint = "AWS limits the rate of requests: wait a little and retry".to_owned();
+        (Class::FailedNothingDone, Again::Throttled, Some(hint))
+    } else if is(EXPIRED) || status == 401 {
+        (Class::Denied, Again::No, Some(renew.hint().to_owned()))
+    } else if is(FORBIDDEN) || status == 403 {
+        (Class::Denied, Again::No, Some(format!("the role in use needs the permission {}", call.iam)))
+    } else if status >= 500 {
+        (call.lost(), Again::Transient, None)
+    } else if is(MISNAMED) {
+        (Class::Misconfigured, Again::No, Some("compare the step's parameters with what the account holds".into()))
+    } else {
+        (Class::Refused, Again::No, None)
+    };
+    let told = if message.is_empty() { format!("HTTP {status}") } else { clean_line(message, 400) };
+    let mut failure =
+        Failure::new(class, format!("{} refused {}: {}: {told}", call.service, call.operation, named(code)));
+    if status >= 500 {
+        failure =
+            Failure::new(class, format!("{} failed at {}: {}: {told}", call.service, call.operation, named(code)));
+    }
+    failure = failure.because(format!("HTTP {status}, request id {}", named(request_id)));
+    failure.hint = hint;
+    Trouble { failure, again }
+}
+
+fn named(text: &str) -> &str {
+    if text.is_empty() { "none given" } else { text }
+}
+
+/// The failure of a request that found no proper answer. `connected`: a connection stood, so that
+/// bytes may have been sent.
+pub(super) fn lost(call: &Call, connected: bool, what: &str, cause: &str) -> Trouble {
+    let class = if connected { call.lost() } else { Class::FailedNothingDone };
+    let failure = Failure::new(class, format!("{} {}: {what}", call.service, call.operation)).because(cause);
+    let failure = match call.effect {
+        Effect::Changes if connected => failure.hint("look at what AWS has now before it is sent again"),
+        _ => failure.hint("is the network up, the region right, and the endpoint reachable from here?"),
+    };
+    Trouble { failure, again: Again::Transient }
+}
+
+/// The failure of an answer that cannot be read: it was carried out, as far as anybody knows.
+pub(super) fn garbled(call: &Call, cause: &str) -> Trouble {
+    let failure =
+        Failure::new(call.lost(), format!("{} answered {} in words we cannot read", call.service, call.operation));
+    Trouble { failure: failure.because(cause), again: Again::Transient }
+}
+
+/// The failure of an SDK call.
+pub(super) fn sdk<E>(call: &Call, error: &SdkError<E, HttpResponse>, renew: &Renew) -> Trouble
+where
+    E: Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    let cause = || clean_line(&DisplayErrorContext(error).to_string(), 600);
+    match error {
+        SdkError::ServiceError(service) => {
+            let meta = service.err().meta();
+            let status = service.raw().status().as_u16();
+            let id = request_id(service.raw().headers());
+            let (code, message) = (meta.code().unwrap_or_default(), meta.message().unwrap_or_default());
+            let more = if code == "InvalidChangeBatch" && message.is_empty() { cause() } else { String::new() };
+            let message = if message.is_empty() { more.as_str() } else { message };
+            said(call, &Said { status, code, message, request_id: id }, renew)
+        }
+        SdkError::DispatchFailure(dispatch) => {
+            let connector = dispatch.as_connector_error();
+            let never = connector.is_some_and(|e| {
+                std::iter::successors(Some(e as &(dyn Error + 'static)), |&e| e.source())
+                    .filter_map(|e| e.downcast_ref::<hyper_util::client::legacy::Error>())
+                    .any(hyper_util::client::legacy::Error::is_connect)
+            });
+            let what = match (never, dispatch.is_timeout()) {
+                (true, true) => format!("no connection within {CONNECT:?} (the limit of connecting)"),
+                (true, false) => "no connection".into(),
+                (false, true) => format!("no answer within {ATTEMPT:?} (the limit of one request)"),
+                (false, false) => "the connection broke before the answer was there".into(),
+            };
+            lost(call, !never, &what, &cause())
+        }
+        SdkError::TimeoutError(_) => {
+            lost(call, true, &format!("no answer within {ATTEMPT:?} (the limit of one request)"), &cause())
+        }
+        SdkError::ConstructionFailure(_) => {
+            let failure =
+                Failure::new(Class::Misconfigured, format!("{} {} cannot be sent", call.service, call.operation));
+            Trouble { failure: failure.because(cause()), again: Again::No }
+        }
+        _ => garbled(call, &cause()),
+    }
+}
+
+/// AWS's two spellings of the request id's header.
+fn request_id(headers: &Headers) -> &str {
+    headers.get("x-amzn-requestid").or_else(|| headers.get("x-amz-request-id")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(effect: Effect, status: u16, code: &str) -> (Class, Again) {
+        let call = Call { service: "S", operation: "Op", iam: "s:Op", effect };
+        let said = said(&call, &Said { status, code, message: "m", request_id: "r" }, &Renew::new(Some("acme")));
+        (said.failure.class, said.again)
+    }
+
+    #[test]
+    fn classes_are_true() {
+        use Effect::{Changes, Reads};
+        assert_eq!(class(Changes, 400, "Throttling"), (Class::FailedNothingDone, Again::Throttled));
+        assert_eq!(class(Changes, 400, "PriorRequestNotComplete"), (Class::FailedNothingDone, Again::Throttled));
+        assert_eq!(class(Changes, 400, "ExpiredTokenException"), (Class::Denied, Again::No));
+        assert_eq!(class(Changes, 403, "AccessDenied"), (Class::Denied, Again::No));
+        assert_eq!(class(Changes, 400, "InvalidChangeBatch"), (Class::Refused, Again::No));
+        assert_eq!(class(Changes, 404, "NoSuchHostedZone"), (Class::Misconfigured, Again::No));
+        assert_eq!(class(Changes, 500, "InternalFailure"), (Class::Unknown, Again::Transient));
+        assert_eq!(class(Reads, 503, ""), (Class::FailedNothingDone, Again::Transient));
+    }
+
+    #[test]
+    fn a_person_can_act_on_it() {
+        let call = Call::changes("ECS", "UpdateService", "ecs:UpdateService");
+        let renew = Renew::new(Some("acme-prod"));
+        let expired = said(&call, &Said { status: 400, code: "ExpiredToken", message: "old", request_id: "" }, &renew);
+        assert_eq!(expired.failure.hint.unwrap(), "renew the credentials: aws sso login --profile acme-prod");
+        let denied = said(&call, &Said { status: 403, code: "AccessDenied", message: "", request_id: "i" }, &renew);
+        assert_eq!(denied.failure.hint.unwrap(), "the role in use needs the permission ecs:UpdateService");
+        assert_eq!(denied.failure.message, "ECS refused UpdateService: AccessDenied: HTTP 403");
+        assert_eq!(denied.failure.causes, ["HTTP 403, request id i"]);
+    }
+}

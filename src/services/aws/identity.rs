@@ -1,0 +1,130 @@
+//! Who we are at AWS, and the fence: no other account than the environment's is ever touched.
+//!
+//! `GetCallerIdentity` needs no permission and cannot be denied by a policy (STS API reference).
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use super::{Aws, Patience, call::Call, session::Service};
+use crate::{
+    base::{Class, Failure},
+    plan::Identity,
+    runbook::EnvKind,
+};
+
+const STS: Service = Service { name: "STS", host: "sts", id: "STS", version: "2011-06-15" };
+const CALL: Call = Call::reads(STS.name, "GetCallerIdentity", "sts:GetCallerIdentity");
+/// The fence is asked before every action; within this time the same keys are not asked about again.
+const FRESH: Duration = Duration::from_secs(60);
+/// The fence has no attempt whose deadline it could use.
+const FENCE: Duration = Duration::from_secs(40);
+
+/// What AWS says we are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Twelve digits.
+    pub account: String,
+    /// In full.
+    pub arn: String,
+    /// The region that requests go to.
+    pub region: String,
+    /// When the credentials end, where they say so.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl Caller {
+    /// `role/Deploy`, `user/mira`, `root`: the part of the ARN that a person knows.
+    #[must_use]
+    pub fn role(&self) -> String {
+        let resource = self.arn.splitn(6, ':').nth(5).unwrap_or(&self.arn);
+        match resource.split_once('/') {
+            // assumed-role/NAME/SESSION; a role's path is not part of it.
+            Some(("assumed-role", rest)) => format!("role/{}", rest.split('/').next().unwrap_or(rest)),
+            _ => resource.to_owned(),
+        }
+    }
+}
+
+/// A caller, whose keys it is, and since when.
+pub(super) struct Known {
+    at: Instant,
+    key: String,
+    caller: Caller,
+}
+
+impl Aws {
+    /// Who we are; at most a minute old, and never older than the credentials in use.
+    ///
+    /// # Errors
+    /// `Denied`, `Misconfigured` or `FailedNothingDone`.
+    pub async fn caller(&self, patience: &Patience) -> Result<Caller, Failure> {
+        let session = tokio::select! {
+            session = self.ready() => session?,
+            why = patience.over() => return Err(Failure::new(Class::FailedNothingDone, format!("{why} without AWS credentials"))),
+        };
+        let keys = session.keys.get().await.map_err(|e| self.no_keys(&e))?;
+        let key = keys.access_key_id().to_owned();
+        if let Some(known) = self.known.lock().await.as_ref()
+            && known.key == key
+            && known.at.elapsed() < FRESH
+        {
+            return Ok(known.caller.clone());
+        }
+        let answer = self.query(&STS, &CALL, &[], patience).await?;
+        let text = |name: &str| answer.text(&format!("GetCallerIdentityResult/{name}")).to_owned();
+        let caller = Caller {
+            account: text("Account"),
+            arn: text("Arn"),
+            region: session.region.clone(),
+            until: keys.expiry().map(DateTime::from),
+        };
+        if caller.account.is_empty() {
+            return Err(Failure::new(Class::FailedNothingDone, "STS answered without an account"));
+        }
+        *self.known.lock().await = Some(Known { at: Instant::now(), key, caller: caller.clone() });
+        Ok(caller)
+    }
+
+    /// The fence: compares the account with the environment's.
+    ///
+    /// # Errors
+    /// `Refused` where they differ, showing both; `Misconfigured` where a rehearsal or live
+    /// environment names none; as [`Aws::caller`].
+    pub async fn fence(&self) -> Result<Identity, Failure> {
+        let wanted = self.env.aws.as_ref().and_then(|aws| aws.account.as_deref());
+        if wanted.is_none() && self.env.kind != EnvKind::Sandbox {
+            let words = format!("environment {} does not say which AWS account it is", self.env.name);
+            return Err(Failure::new(Class::Misconfigured, words).hint("give its `aws` an `account`"));
+        }
+        let caller = self.caller(&Patience::within(FENCE)).await?;
+        let line = format!("account {} {} {}", caller.account, caller.region, caller.role());
+        match wanted {
+            Some(wanted) if wanted != caller.account => Err(Failure::new(
+                Class::Refused,
+                format!(
+                    "environment {} is account {wanted}, but we are connected to {}",
+                    self.env.name, caller.account
+                ),
+            )
+            .because(format!("connected as {}", caller.arn))
+            .hint("use the profile of the right account, or correct the runbook's environment")),
+            _ => Ok(Identity { system: "aws".into(), line }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_in_short() {
+        let role =
+            |arn: &str| Caller { account: String::new(), arn: arn.into(), region: String::new(), until: None }.role();
+        assert_eq!(role("arn:aws:sts::123456789012:assumed-role/Deploy/mira@acme"), "role/Deploy");
+        assert_eq!(role("arn:aws:iam::123456789012:user/ops/mira"), "user/ops/mira");
+        assert_eq!(role("arn:aws:iam::123456789012:root"), "root");
+    }
+}

@@ -1,0 +1,149 @@
+//! AWS: one lazily loaded configuration, the official clients of what acts (Route 53, ECS), one thin
+//! signed client for what is only read. SDK types stop in this folder.
+//!
+//! ```text
+//! kind ─▶ Aws::method(patience) ─▶ ask ─▶ persist: pace · send · back off ─▶ SDK client │ signed client
+//!                                   │                        └──── errors: code → class, hint
+//!                                   └─ session: region, credentials, endpoints (loaded once, forgotten when denied)
+//! ```
+
+mod balancer;
+mod call;
+mod ecs;
+mod errors;
+mod identity;
+mod metrics;
+mod records;
+mod rollout;
+mod route53;
+mod session;
+mod signed;
+mod stored;
+mod swap;
+mod xml;
+
+use std::{sync::Arc, time::Duration};
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_types::error::display::DisplayErrorContext;
+use chrono::{DateTime, Utc};
+use tokio::sync::Mutex;
+
+use self::{
+    call::{Call, Pace, Trouble, persist},
+    errors::Renew,
+    identity::Known,
+    session::Session,
+};
+use crate::{
+    base::{Class, Failure, clean_line},
+    runbook::Env,
+};
+pub use balancer::Target;
+pub use call::Patience;
+pub use ecs::{Container, Deployment, Network, NewTask, Service, Started, Task, TaskDefinition, short_definition};
+pub use identity::Caller;
+pub use metrics::{MetricQuery, Sample, Series};
+pub use records::{Alias, RecordSet, difference, normal_name};
+pub use rollout::{Rollout, State};
+pub use swap::Swap;
+
+/// Credentials from a command or a browser sign-in may take this long; then something is stuck.
+const SIGN_IN: Duration = Duration::from_secs(30);
+
+/// AWS as one environment reaches it.
+pub struct Aws {
+    env: Arc<Env>,
+    session: Mutex<Option<Arc<Session>>>,
+    known: Mutex<Option<Known>>,
+    /// Route 53 takes five requests a second for a whole account, and Terraform is there as well.
+    route53_pace: Pace,
+}
+
+impl Aws {
+    /// A client that has not read anything yet.
+    #[must_use]
+    pub fn new(env: Arc<Env>) -> Self {
+        let route53_pace = Pace::new(2, Duration::from_secs(1));
+        Self { env, session: Mutex::new(None), known: Mutex::new(None), route53_pace }
+    }
+
+    fn renew(&self) -> Renew {
+        Renew::new(self.env.aws.as_ref().and_then(|aws| aws.profile.as_deref()))
+    }
+
+    /// The configuration, loaded at the first call.
+    async fn session(&self) -> Result<Arc<Session>, Failure> {
+        let mut session = self.session.lock().await;
+        if let Some(session) = session.as_ref() {
+            return Ok(session.clone());
+        }
+        let fresh = Arc::new(Session::load(&self.env).await?);
+        *session = Some(fresh.clone());
+        Ok(fresh)
+    }
+
+    /// Makes the next call read configuration and credentials again: somebody may have renewed them.
+    async fn forget(&self) {
+        *self.session.lock().await = None;
+        *self.known.lock().await = None;
+    }
+
+    /// A session whose credentials are there, so that a failure to get them is never taken for a
+    /// failure of the request.
+    async fn ready(&self) -> Result<Arc<Session>, Failure> {
+        let session = self.session().await?;
+        let keys = tokio::time::timeout(SIGN_IN, session.keys.get()).await;
+        let failure = match keys {
+            Ok(Ok(_)) => return Ok(session),
+            Ok(Err(error)) => self.no_keys(&error),
+            Err(_) => Failure::new(Class::Denied, format!("no AWS credentials within {SIGN_IN:?}")),
+        };
+        let failure = if failure.hint.is_none() { failure.hint(self.renew().hint()) } else { failure };
+        self.forget().await;
+        Err(failure)
+    }
+
+    fn no_keys(&self, error: &CredentialsError) -> Failure {
+        let cause = clean_line(&DisplayErrorContext(error).to_string(), 600);
+        match error {
+            CredentialsError::InvalidConfiguration(_) => {
+                Failure::new(Class::Misconfigured, "the AWS configuration cannot give credentials")
+                    .because(cause)
+                    .hint("compare the environment's `profile` with ~/.aws/config")
+            }
+            _ => Failure::new(Class::Denied, "no AWS credentials").because(cause),
+        }
+    }
+
+    /// Sends one request through [`persist`], with a session that is ready.
+    async fn ask<T, F, Fut>(&self, call: &Call, patience: &Patience, pace: Option<&Pace>, send: F) -> Result<T, Failure>
+    where
+        F: Fn(Arc<Session>, Renew) -> Fut,
+        Fut: Future<Output = Result<T, Trouble>>,
+    {
+        let session = tokio::select! {
+            biased;
+            session = self.ready() => session?,
+            why = patience.over() => {
+                let words = format!("{why} before {} was sent", call.operation);
+                return Err(Failure::new(Class::FailedNothingDone, words));
+            }
+        };
+        let answer = persist(call, patience, pace, || send(session.clone(), self.renew())).await;
+        if answer.as_ref().is_err_and(|failure| failure.class == Class::Denied) {
+            self.forget().await;
+        }
+        answer
+    }
+}
+
+/// The wall clock, for signatures, ages of samples and the moment of a change.
+pub(crate) fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+/// A moment as evidence carries it.
+pub(crate) fn moment(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}

@@ -1,0 +1,293 @@
+//! Region, credentials and endpoints, loaded once when somebody first asks. In a sandbox nothing of
+//! the user's configuration is read, and nothing but loopback is reached.
+//!
+//! Everything else is the AWS SDK's own chain: environment, profile, SSO, `credential_process`,
+//! container and instance roles, `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>`.
+
+use std::{
+    sync::{Arc, Once, OnceLock},
+    time::{Duration, SystemTime},
+};
+
+use aws_config::{
+    BehaviorVersion, Region, SdkConfig, identity::IdentityCache, retry::RetryConfig, timeout::TimeoutConfig,
+};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
+};
+use aws_smithy_http_client::{Builder, tls};
+use aws_types::service_config::ServiceConfigKey;
+use tokio::sync::Mutex;
+
+use super::call::{ATTEMPT, CONNECT};
+use crate::{
+    base::{Class, Failure, clean_line, sandbox},
+    runbook::{AwsEnv, Env, EnvKind},
+};
+
+/// Credentials are asked for again this long before they end.
+const EARLY: Duration = Duration::from_secs(5 * 60);
+/// Where nothing says which region: only the sandbox has a default, because a wrong region is another world.
+const SANDBOX_REGION: &str = "eu-west-1";
+
+/// Every service that is spoken to here, by host name.
+const HOSTS: &[&str] = &["ecs", "elasticloadbalancing", "monitoring", "route53", "secretsmanager", "ssm", "sts"];
+
+/// One loaded configuration and the clients that share it.
+pub(super) struct Session {
+    pub region: String,
+    pub keys: Arc<Keys>,
+    pub http: reqwest::Client,
+    aws: AwsEnv,
+    config: SdkConfig,
+    route53: OnceLock<aws_sdk_route53::Client>,
+    ecs: OnceLock<aws_sdk_ecs::Client>,
+}
+
+/// A service as it is named in its four places.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Service {
+    /// In messages.
+    pub name: &'static str,
+    /// In host names, signatures and the runbook's `endpoints`.
+    pub host: &'static str,
+    /// In the SDK's configuration (`AWS_ENDPOINT_URL_…`, `[services …]`).
+    pub id: &'static str,
+    /// API version of the query protocol.
+    pub version: &'static str,
+}
+
+impl Session {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// `Misconfigured`.
+    pub async fn load(env: &Env) -> Result<Self, Failure> {
+        tls_provider();
+        let aws = env.aws.clone().unwrap_or_default();
+        let sandbox = env.kind == EnvKind::Sandbox;
+        if sandbox {
+            loopback_only(&aws)?;
+        }
+        let config = if sandbox { fixed(&aws) } else { chain(&aws).await };
+        let Some(region) = config.region().map(ToString::to_string) else {
+            return Err(Failure::new(Class::Misconfigured, "no AWS region is known")
+                .hint("give the environment's `aws` a `region`, set AWS_REGION, or give the profile one"));
+        };
+        let provider = config.credentials_provider().ok_or_else(|| {
+            Failure::new(Class::Denied, "no AWS credentials are configured").hint("see `aws configure`")
+        })?;
+        let provider = match &aws.role {
+            Some(role) if !sandbox => SharedCredentialsProvider::new(
+                aws_config::sts::AssumeRoleProvider::builder(role)
+                    .session_name("gonogo")
+                    .configure(&config)
+                    .build_from_provider(provider)
+                    .await,
+            ),
+            _ => provider,
+        };
+        let keys = Arc::new(Keys { provider, cached: Mutex::new(None) });
+        let config = config
+            .into_builder()
+            .credentials_provider(SharedCredentialsProvider::new(Shared(keys.clone())))
+            .identity_cache(IdentityCache::no_cache())
+            .build();
+        let mut http = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .timeout(ATTEMPT)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("gonogo/", env!("CARGO_PKG_VERSION")));
+        if sandbox {
+            http = http.no_proxy();
+        }
+        let http =
+            http.build().map_err(|e| Failure::new(Class::Misconfigured, "no HTTP client").because(e.to_string()))?;
+        Ok(Self { region, keys, http, aws, config, route53: OnceLock::new(), ecs: OnceLock::new() })
+    }
+
+    /// Route 53's official client.
+    pub fn route53(&self) -> &aws_sdk_route53::Client {
+        self.route53.get_or_init(|| {
+            let mut config = aws_sdk_route53::config::Builder::from(&self.config);
+            config.set_endpoint_url(self.written("route53").or(config_endpoint(&self.config, "Route 53")));
+            aws_sdk_route53::Client::from_conf(config.build())
+        })
+    }
+
+    /// ECS's official client.
+    pub fn ecs(&self) -> &aws_sdk_ecs::Client {
+        self.ecs.get_or_init(|| {
+            let mut config = aws_sdk_ecs::config::Builder::from(&self.config);
+            config.set_endpoint_url(self.written("ecs").or(config_endpoint(&self.config, "ECS")));
+            aws_sdk_ecs::Client::from_conf(config.build())
+        })
+    }
+
+    /// The endpoint that the runbook's environment gives, if any.
+    fn written(&self, host: &str) -> Option<String> {
+        self.aws.endpoints.get(host).or(self.aws.endpoint.as_ref()).cloned()
+    }
+
+    /// Where a service is: the runbook's word, then the SDK configuration's, then AWS itself.
+    pub fn endpoint(&self, service: &Service) -> String {
+        self.written(service.host)
+            .or_else(|| config_endpoint(&self.config, service.id))
+            .unwrap_or_else(|| format!("https://{}.{}.{}", service.host, self.region, domain(&self.region)))
+    }
+}
+
+/// As an SDK client looks it up: the service's own setting before the one for all.
+fn config_endpoint(config: &SdkConfig, service_id: &str) -> Option<String> {
+    let key =
+        ServiceConfigKey::builder().service_id(service_id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+    config
+        .service_config()
+        .zip(key.ok())
+        .and_then(|(settings, key)| settings.load_config(key))
+        .or_else(|| config.endpoint_url().map(ToOwned::to_owned))
+}
+
+/// The DNS suffix of a region's partition (`partitions.json` of the SDKs).
+fn domain(region: &str) -> &'static str {
+    const SUFFIXES: &[(&str, &str)] = &[
+        ("cn-", "amazonaws.com.cn"),
+        ("eu-isoe-", "cloud.adc-e.uk"),
+        ("eusc-", "amazonaws.eu"),
+        ("us-iso-", "c2s.ic.gov"),
+        ("us-isob-", "sc2s.sgov.gov"),
+        ("us-isof-", "csp.hci.ic.gov"),
+    ];
+    SUFFIXES.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("amazonaws.com", |(_, suffix)| suffix)
+}
+
+/// `reqwest` has no TLS provider of its own here; somebody may have installed one already.
+fn tls_provider() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+fn limits() -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build()
+}
+
+/// The sandbox's configuration: nothing is read from anywhere.
+fn fixed(aws: &AwsEnv) -> SdkConfig {
+    let region = aws.region.clone().unwrap_or_else(|| SANDBOX_REGION.into());
+    let keys = Credentials::new(sandbox::ACCESS_KEY_ID, sandbox::SECRET_ACCESS_KEY, None, None, "sandbox");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(region))
+        .credentials_provider(SharedCredentialsProvider::new(keys))
+        .http_client(Builder::new().build_http())
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(limits())
+        .build()
+}
+
+/// The user's configuration, as every AWS tool reads it.
+async fn chain(aws: &AwsEnv) -> SdkConfig {
+    let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(Builder::new().tls_provider(ring).build_https())
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(limits());
+    if let Some(region) = &aws.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(profile) = &aws.profile {
+        loader = loader.profile_name(profile);
+    }
+    loader.load().await
+}
+
+/// A sandbox environment must not be able to reach the real world, whatever the file says.
+fn loopback_only(aws: &AwsEnv) -> Result<(), Failure> {
+    for endpoint in aws.endpoint.iter().chain(aws.endpoints.values()) {
+        let host = reqwest::Url::parse(endpoint).ok().and_then(|url| url.host_str().map(ToOwned::to_owned));
+        let local = host.as_deref().is_some_and(|host| {
+            let ip = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+            host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+        });
+        if !local {
+            let words = format!("a sandbox environment must not reach {}", clean_line(endpoint, 200));
+            return Err(Failure::new(Class::Misconfigured, words).hint("a sandbox's endpoints are loopback addresses"));
+        }
+    }
+    match HOSTS.iter().find(|host| aws.endpoint.is_none() && !aws.endpoints.contains_key(**host)) {
+        None => Ok(()),
+        Some(host) => Err(Failure::new(Class::Misconfigured, format!("the sandbox has no endpoint for {host}"))
+            .hint("`gonogo sandbox` prints the endpoints to use")),
+    }
+}
+
+/// Credentials, asked for when they are needed and again before they end.
+pub(super) struct Keys {
+    provider: SharedCredentialsProvider,
+    cached: Mutex<Option<Credentials>>,
+}
+
+impl Keys {
+    /// Credentials that are still good for a while, or the best there are.
+    ///
+    /// # Errors
+    /// What the provider chain says.
+    pub async fn get(&self) -> Result<Credentials, CredentialsError> {
+        let mut cached = self.cached.lock().await;
+        if let Some(keys) = cached.as_ref()
+            && keys.expiry().is_none_or(|end| end > SystemTime::now() + EARLY)
+        {
+            return Ok(keys.clone());
+        }
+        let fresh = self.provider.provide_credentials().await?;
+        *cached = Some(fresh.clone());
+        Ok(fresh)
+    }
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keys")
+    }
+}
+
+/// [`Keys`] as the SDK clients take them.
+#[derive(Debug)]
+struct Shared(Arc<Keys>);
+
+impl ProvideCredentials for Shared {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(self.0.get())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sandbox_stays_on_loopback() {
+        let env = |endpoint: &str| AwsEnv { endpoint: Some(endpoint.into()), ..AwsEnv::default() };
+        for good in ["http://127.0.0.1:5000", "http://localhost:1", "http://[::1]:9"] {
+            assert!(loopback_only(&env(good)).is_ok(), "{good}");
+        }
+        for bad in ["https://ecs.eu-west-1.amazonaws.com", "http://127.0.0.1.evil.example", "nonsense"] {
+            assert_eq!(loopback_only(&env(bad)).unwrap_err().class, Class::Misconfigured, "{bad}");
+        }
+        assert!(loopback_only(&AwsEnv::default()).is_err());
+    }
+
+    #[test]
+    fn partitions() {
+        assert_eq!(domain("eu-west-1"), "amazonaws.com");
+        assert_eq!(domain("us-gov-west-1"), "amazonaws.com");
+        assert_eq!(domain("cn-north-1"), "amazonaws.com.cn");
+        assert_eq!(domain("us-isob-east-1"), "sc2s.sgov.gov");
+    }
+}

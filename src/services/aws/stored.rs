@@ -1,0 +1,61 @@
+//! Values kept at AWS: Secrets Manager and Systems Manager parameters. They leave here only as the
+//! answer; no message quotes a body.
+
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use super::{Aws, Patience, call::Call, session::Service};
+use crate::base::{Class, Failure};
+
+const SECRETS: Service =
+    Service { name: "Secrets Manager", host: "secretsmanager", id: "Secrets Manager", version: "" };
+const PARAMETERS: Service = Service { name: "Systems Manager", host: "ssm", id: "SSM", version: "" };
+const GET_SECRET: Call = Call::reads(SECRETS.name, "GetSecretValue", "secretsmanager:GetSecretValue");
+const GET_PARAMETER: Call = Call::reads(PARAMETERS.name, "GetParameter", "ssm:GetParameter");
+/// Secrets are opened outside attempts too.
+const OPEN: Duration = Duration::from_secs(40);
+
+impl Aws {
+    /// The value of a Secrets Manager secret; `id#key` picks a key of a JSON value.
+    ///
+    /// # Errors
+    /// `Denied`, `Misconfigured` (no such secret), `Refused` (another account) or `FailedNothingDone`.
+    pub async fn secret_value(&self, id: &str) -> Result<String, Failure> {
+        self.fence().await?;
+        let (name, key) = id.split_once('#').map_or((id, None), |(name, key)| (name, Some(key)));
+        let body = json!({ "SecretId": name });
+        let patience = Patience::within(OPEN);
+        let answer = self.json(&SECRETS, &GET_SECRET, "secretsmanager.GetSecretValue", &body, &patience).await?;
+        let Some(value) = answer.get("SecretString").and_then(Json::as_str) else {
+            return Err(bad(format!("secret {name} is binary, not text")));
+        };
+        let Some(key) = key else { return Ok(value.to_owned()) };
+        let Ok(Json::Object(map)) = serde_json::from_str::<Json>(value) else {
+            return Err(bad(format!("secret {name} is not a JSON object, so it has no key {key}")));
+        };
+        match map.get(key) {
+            Some(Json::String(text)) => Ok(text.clone()),
+            Some(other @ (Json::Number(_) | Json::Bool(_))) => Ok(other.to_string()),
+            Some(_) => Err(bad(format!("key {key} of secret {name} is not a plain value"))),
+            None => Err(bad(format!("secret {name} has no key {key}"))),
+        }
+    }
+
+    /// The decrypted value of a Systems Manager parameter.
+    ///
+    /// # Errors
+    /// As [`Aws::secret_value`].
+    pub async fn parameter_value(&self, name: &str) -> Result<String, Failure> {
+        self.fence().await?;
+        let body = json!({ "Name": name, "WithDecryption": true });
+        let patience = Patience::within(OPEN);
+        let answer = self.json(&PARAMETERS, &GET_PARAMETER, "AmazonSSM.GetParameter", &body, &patience).await?;
+        let value = answer.pointer("/Parameter/Value").and_then(Json::as_str);
+        value.map(ToOwned::to_owned).ok_or_else(|| bad(format!("parameter {name} has no value")))
+    }
+}
+
+fn bad(words: String) -> Failure {
+    Failure::new(Class::Misconfigured, words).hint("compare the runbook's [secrets] with what the account holds")
+}

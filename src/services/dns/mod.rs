@@ -1,0 +1,126 @@
+//! DNS, asked directly: one message to one server, nothing cached, nothing followed in secret.
+//!
+//! ```text
+//! ask     one question, one server: UDP with a random id on a connected socket, TCP where truncated
+//! find    which servers are authoritative: given by the environment, else the zone's NS set
+//! chain   every name of a CNAME chain, at every authoritative server
+//! ```
+//!
+//! The whole message is looked at (rcode, AA, CNAME, TTL), which resolver libraries hide. Where the
+//! environment names servers (`dns.authoritative`, `dns.resolvers`), nobody else is ever asked.
+
+mod answer;
+mod ask;
+mod chain;
+mod find;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use crate::{
+    base::{Class, Failure, clean_line},
+    runbook::{Env, EnvKind},
+};
+pub use answer::{Answer, Record, Value, canonical};
+pub use ask::Transport;
+pub use chain::Link;
+pub use find::Server;
+pub use hickory_proto::{
+    op::ResponseCode,
+    rr::{Name, RecordType},
+};
+
+/// DNS as one environment asks it.
+pub struct Dns {
+    env: Arc<Env>,
+    /// Where name servers found by their names listen; 53 except in tests.
+    port: u16,
+}
+
+impl Dns {
+    /// A client that has not asked anything yet.
+    #[must_use]
+    pub fn new(env: Arc<Env>) -> Self {
+        Self { env, port: 53 }
+    }
+
+    /// The resolvers of the environment, else those of `/etc/resolv.conf`. Never empty.
+    ///
+    /// # Errors
+    /// `Misconfigured`: there are none. A sandbox never looks outside itself for them.
+    pub fn resolvers(&self) -> Result<Vec<SocketAddr>, Failure> {
+        if !self.env.dns.resolvers.is_empty() {
+            return Ok(self.env.dns.resolvers.clone());
+        }
+        let none = |why: &str| {
+            Err(Failure::new(Class::Misconfigured, format!("no resolvers: {why}"))
+                .hint("name them: dns = { resolvers = [\"1.1.1.1\", \"9.9.9.9\"] } in the environment"))
+        };
+        if self.env.kind == EnvKind::Sandbox {
+            return none("the sandbox did not give any");
+        }
+        let text = match std::fs::read_to_string("/etc/resolv.conf") {
+            Ok(text) => text,
+            Err(e) => return none(&format!("/etc/resolv.conf: {e}")),
+        };
+        let found = nameservers(&text);
+        if found.is_empty() { none("/etc/resolv.conf names none") } else { Ok(found) }
+    }
+}
+
+/// The `nameserver` lines of a `resolv.conf` (resolv.conf(5)); at most three, as the C library takes.
+fn nameservers(text: &str) -> Vec<SocketAddr> {
+    text.lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let ip = words.next().filter(|word| *word == "nameserver").and_then(|_| words.next())?;
+            ip.parse().ok().map(|ip| SocketAddr::new(ip, 53))
+        })
+        .take(3)
+        .collect()
+}
+
+/// A name as it goes on the wire: fully qualified, without an IDN conversion.
+///
+/// # Errors
+/// `Misconfigured`: it is no name.
+pub fn name(text: &str) -> Result<Name, Failure> {
+    let bad =
+        |why: String| Failure::new(Class::Misconfigured, format!("`{}` is no DNS name{why}", clean_line(text, 80)));
+    if !text.is_ascii() {
+        return Err(bad(String::new()).hint("write the ASCII form of an international name (xn--…)"));
+    }
+    if text.is_empty() {
+        return Err(bad(String::new()));
+    }
+    let mut name = Name::from_ascii(text).map_err(|e| bad(format!(": {e}")))?;
+    name.set_fqdn(true);
+    Ok(name)
+}
+
+/// A name for people: lower case, without the last dot.
+#[must_use]
+pub fn shown(name: &Name) -> String {
+    let text = name.to_lowercase().to_ascii();
+    if text == "." { text } else { text.trim_end_matches('.').to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resolv_conf() {
+        let text =
+            "# x\nsearch acme.example\nnameserver 10.0.0.2\nnameserver fe80::1%eth0\nnameserver ::1\noptions ndots:5\n";
+        assert_eq!(nameservers(text), ["10.0.0.2:53".parse().unwrap(), "[::1]:53".parse().unwrap()]);
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(shown(&name("Shop.Acme.Example.").unwrap()), "shop.acme.example");
+        assert_eq!(shown(&name("_acme-challenge.x").unwrap()), "_acme-challenge.x");
+        for bad in ["", "a..b", "ü.example", &"x".repeat(64), &"ab.".repeat(100)] {
+            assert_eq!(name(bad).unwrap_err().class, Class::Misconfigured, "{bad}");
+        }
+    }
+}

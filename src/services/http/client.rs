@@ -1,0 +1,89 @@
+//! How HTTP clients are made: one TLS configuration for all, nothing taken from a proxy unasked.
+
+use std::{
+    error::Error,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
+
+use reqwest::{Url, redirect::Policy};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+
+use super::CONNECT;
+use crate::{
+    base::{Class, Failure, clean_line},
+    runbook::{Env, EnvKind},
+};
+
+/// How long connections live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// One request, one connection, directly.
+    Fresh,
+    /// Kept for the next request to the same API; the user's proxy is honoured outside the sandbox.
+    Kept,
+}
+
+/// A client for one URL whose name stands at these addresses (empty: an IP address, or the system resolves).
+pub fn client(env: &Env, url: &Url, addresses: &[SocketAddr], keep: Client) -> Result<reqwest::Client, Failure> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("gonogo/", env!("CARGO_PKG_VERSION")))
+        .redirect(Policy::none())
+        .connect_timeout(CONNECT)
+        .retry(reqwest::retry::never())
+        .tls_backend_preconfigured(tls(url)?);
+    if let Some(domain) = url.domain().filter(|_| !addresses.is_empty()) {
+        builder = builder.resolve_to_addrs(domain, addresses);
+    }
+    if keep == Client::Fresh {
+        builder = builder.pool_max_idle_per_host(0);
+    }
+    if keep == Client::Fresh || env.kind == EnvKind::Sandbox {
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|e| Failure::new(Class::Misconfigured, format!("no HTTP client: {}", cause(&e))))
+}
+
+/// The system's certificates, read once and only where TLS is spoken.
+fn tls(url: &Url) -> Result<ClientConfig, Failure> {
+    static SYSTEM: OnceLock<Result<ClientConfig, String>> = OnceLock::new();
+    static NONE: OnceLock<Result<ClientConfig, String>> = OnceLock::new();
+    let config = if url.scheme() == "https" { SYSTEM.get_or_init(system) } else { NONE.get_or_init(none) };
+    config
+        .clone()
+        .map_err(|e| Failure::new(Class::Misconfigured, format!("TLS cannot be set up: {}", clean_line(&e, 200))))
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    // For whoever asks the process for its provider (the HTTP client does); a second call changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn system() -> Result<ClientConfig, String> {
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|e| e.to_string())?.with_platform_verifier().map_err(|e| e.to_string())?;
+    Ok(builder.with_no_client_auth())
+}
+
+/// Trusts nobody; it is never used, because the URL is plain HTTP and redirects get a client of their own.
+fn none() -> Result<ClientConfig, String> {
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    Ok(builder.map_err(|e| e.to_string())?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}
+
+/// The innermost reason of an error, which is the one that people know: `connection refused`.
+pub fn cause(error: &reqwest::Error) -> String {
+    let mut at: &dyn Error = error;
+    while let Some(next) = at.source() {
+        at = next;
+    }
+    let text = match at.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+        Some(std::io::ErrorKind::ConnectionRefused) => "nothing listens there (connection refused)".to_owned(),
+        Some(std::io::ErrorKind::ConnectionReset) => "reset by the other side".to_owned(),
+        _ if error.is_timeout() => "no answer in time".to_owned(),
+        _ => at.to_string(),
+    };
+    clean_line(&text, 300)
+}
