@@ -1,5 +1,6 @@
 //! The one integration binary: a second one would link everything again.
 
 mod journal;
+mod kinds;
 mod runbook;
 mod sandbox;

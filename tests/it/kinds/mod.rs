@@ -1,0 +1,18 @@
+//! Every kind against the contract and against servers that lie, one file per kind.
+
+mod command;
+mod contract;
+mod dns_authoritative;
+mod dns_propagated;
+mod dns_wait_ttl;
+mod fake_dns;
+mod fake_http;
+mod four_places;
+mod heroku_maintenance;
+mod heroku_scale;
+mod heroku_state;
+mod http_check;
+mod manual;
+mod secrets;
+mod stop;
+mod wait;
