@@ -266,3 +266,11 @@ async fn bad_parameters() {
         points_at("command", text, &services, marked, message);
     }
 }
+
+/// Wherever we run, also in a terminal: the child cannot open one.
+#[tokio::test]
+async fn no_terminal() {
+    let (done, attempt) = applied(&sh("if (: < /dev/tty) 2>/dev/null; then echo terminal; else echo none; fi")).await;
+    done.unwrap();
+    assert_eq!(output(&attempt), "none\n");
+}

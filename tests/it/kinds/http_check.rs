@@ -91,7 +91,7 @@ async fn broken_servers() {
         let started = Instant::now();
         let answer = looks(&services, &format!("url = \"{url}/{path}\"\ntimeout = \"400ms\"")).await.unwrap_err();
         assert!(answer.contains(said), "{answer}");
-        assert!(started.elapsed().as_secs() < 3, "{path}");
+        assert!(started.elapsed().as_secs() < 8, "{path}");
     }
     let line = looks(&services, &format!("url = \"{url}/huge\"")).await.unwrap();
     assert!(line.contains(&format!("{} bytes", 8 << 20)), "{line}");

@@ -19,7 +19,7 @@ async fn for_a_while_and_until_a_moment() {
         let started = Instant::now();
         wait.apply(&attempt.cx, &Json::Null).await.unwrap();
         let took = started.elapsed().as_millis();
-        assert!((if params.contains("for") { 1200 } else { 0 }..1900).contains(&took), "{params}: {took}");
+        assert!((if params.contains("for") { 1200 } else { 0 }..6000).contains(&took), "{params}: {took}");
     }
     assert!(Utc::now() >= soon);
     let past = action("wait", "until = \"2020-01-01T00:00:00+01:00\"", &services);
