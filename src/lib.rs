@@ -20,8 +20,10 @@ pub mod journal;
 pub mod kinds;
 pub mod log;
 pub mod plan;
+pub mod replay;
 pub mod run;
 pub mod runbook;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod services;
+pub mod tui;

@@ -2,17 +2,17 @@
 //! output is data, standard error is talk.
 
 mod check;
-mod exit;
+pub mod exit;
+pub mod help;
 mod history;
 mod kinds;
 mod night;
-mod replay;
-mod report;
 mod resume;
 mod run;
 mod runs;
 mod setup;
 mod topics;
+mod view;
 #[cfg(feature = "sandbox")]
 mod world;
 
@@ -47,10 +47,6 @@ enum Verb {
     Run(run::Args),
     /// Takes up a run that was held, left, interrupted or killed.
     Resume(resume::Args),
-    /// Plays a recorded night back. Nothing can run here.
-    Replay(replay::Args),
-    /// Prints a recorded night as Markdown, JSON or CSV.
-    Report(report::Args),
     /// Lists, shows and verifies runs.
     Runs(runs::Args),
     /// Runs the built-in world alone and prints how to reach it.
@@ -86,8 +82,6 @@ pub fn main() -> ExitCode {
         Some(Verb::Rehearse(args)) => run::run(args, crate::run::Mode::Rehearse, state),
         Some(Verb::Run(args)) => run::run(args, crate::run::Mode::Run, state),
         Some(Verb::Resume(args)) => resume::run(args, state),
-        Some(Verb::Replay(args)) => replay::run(args, state),
-        Some(Verb::Report(args)) => report::run(&args, state),
         Some(Verb::Runs(args)) => runs::run(args, state),
         #[cfg(feature = "sandbox")]
         Some(Verb::Sandbox(args)) => world::run(&args),

@@ -93,7 +93,7 @@ pub(super) fn run(args: Args, mode: Mode, state: Option<&Path>) -> Outcome {
 /// A run folder that cannot be made or opened, in words and with its exit code.
 pub(super) fn refused(error: RunDirError) -> Problem {
     let exit = match &error {
-        RunDirError::Held { .. } => Exit::SomeoneElse,
+        RunDirError::Held { .. } => Exit::Busy,
         RunDirError::Damaged(_) | RunDirError::Copied { .. } => Exit::Damaged,
         _ => Exit::Preflight,
     };

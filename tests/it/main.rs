@@ -4,3 +4,6 @@ mod journal;
 mod kinds;
 mod runbook;
 mod sandbox;
+mod kinds;
+mod moto;
+mod night;

@@ -1,0 +1,349 @@
+//! The three header lines in words: where we are, how late, and whether going back is possible.
+
+use std::time::Duration;
+
+use chrono::{DateTime, FixedOffset};
+
+use super::{
+    clock::Face,
+    mark::Role,
+    words::{hold_words, number_of, spoken},
+};
+use crate::{
+    base::{Elapsed, Stamp, hms, short_duration},
+    run::{BarState, Budget, Ending, Leg, Outline, RunState, StepState, Timing, WatchRun},
+    runbook::EnvKind,
+};
+
+/// Nobody calls a run late for less than this share of its plan (or five seconds).
+const ON_TIME_SHARE: u32 = 100;
+/// A window that begins further away than this from the opening belongs to another night: the run is a rehearsal of it.
+const TONIGHT: i64 = 12 * 3600;
+
+/// Words with their role.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Said {
+    /// The words.
+    pub text: String,
+    /// What they are.
+    pub role: Role,
+}
+
+impl Said {
+    pub(super) fn new(text: impl Into<String>, role: Role) -> Self {
+        Self { text: text.into(), role }
+    }
+}
+
+/// Everything of the three lines.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Header {
+    /// `LIVE`, `REHEARSAL`, `SANDBOX`; with `DRY RUN` behind it where no action is done.
+    pub mode: String,
+    /// How the mode is to be seen.
+    pub mode_role: Role,
+    /// The runbook's id.
+    pub runbook: String,
+    /// The runbook's title.
+    pub title: String,
+    /// The run's name.
+    pub run: String,
+    /// The environment's name.
+    pub env: String,
+    /// What it is fenced to.
+    pub fence: Vec<String>,
+    /// Who we are at the other ends, as they say.
+    pub identities: Vec<String>,
+    /// Who is at the keyboard.
+    pub operator: String,
+    /// Who leads.
+    pub lead: String,
+    /// `02:14:09`.
+    pub clock: String,
+    /// `CEST`.
+    pub zone: String,
+    /// `00:14:09Z`.
+    pub utc: String,
+    /// `T+0:44:09`.
+    pub since: String,
+    /// Settled steps.
+    pub done: usize,
+    /// All steps.
+    pub steps: usize,
+    /// `LATE +3m20s`.
+    pub lateness: Said,
+    /// `ends ~02:59`, or `ended 02:59`.
+    pub ends: String,
+    /// `window to 04:00`.
+    pub window: Option<String>,
+    /// `slack 61m`.
+    pub slack: Option<Said>,
+    /// Where the run stands, where that is not simply "going on": at a stop point, held, over.
+    pub standing: Option<Said>,
+    /// `write freeze 18m of 60m`.
+    pub freeze: Option<Said>,
+    /// `downtime 3m of 20m`.
+    pub downtime: Option<Said>,
+    /// `watch errors BREACHED`, where one is not good.
+    pub watch: Option<Said>,
+    /// The third line.
+    pub rollback: Rollback,
+}
+
+/// The rollback bar in words.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rollback {
+    /// `OPEN`, `RISKY`, `CLOSING`, `CLOSED`; `UNDER WAY` and `DONE` in a rollback.
+    pub word: String,
+    /// How it is to be seen.
+    pub role: Role,
+    /// `undo ~7m30s`, or since when it is closed.
+    pub undo: String,
+    /// `9 steps, 1 never tried`: for wide screens.
+    pub undo_steps: String,
+    /// The way to the point of no return, where there is one.
+    pub track: Option<Track>,
+    /// `no return at 16 in ~26m`.
+    pub no_return: String,
+    /// `(5 steps)`.
+    pub left: String,
+}
+
+/// The way to the point of no return, counted in steps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Track {
+    /// Settled steps before it.
+    pub done: usize,
+    /// Steps before it.
+    pub total: usize,
+    /// It is crossed.
+    pub crossed: bool,
+}
+
+/// The mode's words. SANDBOX is never left out: the other end is ours.
+pub(super) fn mode_words(outline: &Outline) -> (String, Role) {
+    let (word, role) = match outline.env.kind {
+        EnvKind::Sandbox => ("SANDBOX", Role::Wait),
+        EnvKind::Rehearsal => ("REHEARSAL", Role::Wait),
+        EnvKind::Live => ("LIVE", Role::Bad),
+    };
+    if outline.dry_run { (format!("{word} DRY RUN"), Role::Wait) } else { (word.into(), role) }
+}
+
+impl Header {
+    /// The header of a moment.
+    pub(super) fn of(state: &RunState, timing: Option<&Timing>, now: Stamp, face: &Face) -> Self {
+        let shown = state.ended.and(state.last).unwrap_or(now);
+        let clocks = Self {
+            clock: face.clock(shown),
+            zone: face.zone_name(shown),
+            utc: shown.at.format("%H:%M:%SZ").to_string(),
+            since: format!("T+{}", hms(shown.elapsed.since(Elapsed(0)))),
+            ..Self::default()
+        };
+        let (Some(outline), Some(timing), Some(opened)) = (&state.outline, timing, state.opened) else {
+            return Self { mode: "GONOGO".into(), ..clocks };
+        };
+        let (mode, mode_role) = mode_words(outline);
+        let end = face.expected(opened, timing.forecast.end);
+        let window = tonight(outline.window.end, opened);
+        Self {
+            mode,
+            mode_role,
+            runbook: outline.runbook.clone(),
+            title: outline.title.clone(),
+            run: state.run.as_ref().map(ToString::to_string).unwrap_or_default(),
+            env: outline.env.name.to_string(),
+            fence: outline.env.fence.clone(),
+            identities: state.identities.iter().map(|who| format!("{} {}", who.system, who.line)).collect(),
+            operator: state.operator.as_ref().map(ToString::to_string).unwrap_or_default(),
+            lead: outline.lead.to_string(),
+            done: state.steps.iter().filter(|step| step.forward.state.settled()).count(),
+            steps: outline.steps.len(),
+            lateness: lateness(outline, timing, opened),
+            ends: if state.ended.is_some() { format!("ended {end}") } else { format!("ends ~{end}") },
+            window: window.map(|at| {
+                let at = Stamp::new(at.to_utc(), elapsed_at(opened, at));
+                format!("window to {}", face.minute(at))
+            }),
+            slack: window.map(|at| slack(elapsed_at(opened, at), timing.forecast.end)),
+            standing: standing(state, now),
+            freeze: gauge("write freeze", timing.freeze),
+            downtime: gauge("downtime", timing.downtime),
+            watch: watches(&state.watches),
+            rollback: Rollback::of(state, outline, timing, now, face),
+            ..clocks
+        }
+    }
+}
+
+fn tonight(at: Option<DateTime<FixedOffset>>, opened: Stamp) -> Option<DateTime<FixedOffset>> {
+    at.filter(|at| (at.to_utc() - opened.at).num_seconds().abs() < TONIGHT)
+}
+
+fn elapsed_at(opened: Stamp, at: DateTime<FixedOffset>) -> Elapsed {
+    Elapsed(opened.elapsed.0.saturating_add_signed((at.to_utc() - opened.at).num_milliseconds()))
+}
+
+fn lateness(outline: &Outline, timing: &Timing, opened: Stamp) -> Said {
+    let ms = |at: Elapsed| i64::try_from(at.0).unwrap_or(i64::MAX);
+    let late = match (outline.window.start, tonight(outline.window.start, opened)) {
+        // A rehearsal days before: its plan begins when it was opened.
+        (Some(_), None) => ms(timing.forecast.end) - ms(opened.elapsed.after(timing.planned_total)),
+        _ => timing.forecast.late_ms,
+    };
+    let size = Duration::from_millis(late.unsigned_abs());
+    if size < (timing.planned_total / ON_TIME_SHARE).max(Duration::from_secs(5)) {
+        Said::new("ON TIME", Role::Good)
+    } else if late > 0 {
+        Said::new(format!("LATE +{}", spoken(size)), Role::Warn)
+    } else {
+        Said::new(format!("EARLY -{}", spoken(size)), Role::Good)
+    }
+}
+
+fn slack(window: Elapsed, end: Elapsed) -> Said {
+    if end > window {
+        return Said::new(format!("over by {}", spoken(end.since(window))), Role::Bad);
+    }
+    Said::new(format!("slack {}", spoken(window.since(end))), Role::Plain)
+}
+
+fn gauge(name: &str, budget: Budget) -> Option<Said> {
+    if budget.used.is_zero() && !budget.running {
+        return None;
+    }
+    let used = spoken(budget.used);
+    let mut text = match budget.budget {
+        Some(limit) => format!("{name} {used} of {}", spoken(limit)),
+        None => format!("{name} {used}"),
+    };
+    let role = if budget.over() {
+        text += " OVER";
+        Role::Bad
+    } else if budget.budget.is_some_and(|limit| budget.used * 4 > limit * 3) {
+        Role::Warn
+    } else if budget.running {
+        Role::Plain
+    } else {
+        Role::Dim
+    };
+    Some(Said::new(text, role))
+}
+
+fn watches(watches: &[WatchRun]) -> Option<Said> {
+    let looking = |watch: &&WatchRun| watch.began.is_some() && watch.ended.is_none();
+    let worst = watches.iter().filter(looking).max_by_key(|watch| (watch.breached, watch.bad))?;
+    match (worst.breached, worst.bad) {
+        (true, _) => Some(Said::new(format!("watch {} BREACHED", worst.id), Role::Bad)),
+        (false, 0) => None,
+        (false, bad) => Some(Said::new(format!("watch {}: {bad} bad", worst.id), Role::Warn)),
+    }
+}
+
+/// `AT STOP POINT 13 for 0m38`, `HELD 0m12: step 11 failed`, `COMPLETED`.
+fn standing(state: &RunState, now: Stamp) -> Option<Said> {
+    if let Some(ending) = state.ended {
+        let (word, role) = match ending {
+            Ending::Completed => ("COMPLETED", Role::Good),
+            Ending::WithExceptions => ("COMPLETED WITH EXCEPTIONS", Role::Warn),
+            Ending::RolledBack => ("ROLLED BACK", Role::Back),
+            Ending::RolledBackInPart => ("ROLLED BACK IN PART", Role::Warn),
+            Ending::Aborted => ("ABORTED", Role::Bad),
+        };
+        return Some(Said::new(word, role));
+    }
+    if let Some((i, leg)) = state.asking() {
+        let run = state.steps[i].leg(leg)?;
+        let waited = run.since.map(|since| short_duration(now - since)).unwrap_or_default();
+        let number = i + 1;
+        return Some(match &run.state {
+            StepState::AtStopPoint => {
+                let what = match leg {
+                    Leg::Back => "ASKS TO UNDO",
+                    Leg::Forward if state.outlines()[i].stop.is_some() && !run.gone => "AT STOP POINT",
+                    Leg::Forward => "AT CONFIRMATION",
+                };
+                Said::new(format!("{what} {number} for {waited}"), Role::Ask)
+            }
+            _ => Said::new(format!("HELD: step {number} asks, {waited}"), Role::Bad),
+        });
+    }
+    let hold = state.hold.as_ref()?;
+    let waited = short_duration(now - hold.since);
+    Some(Said::new(format!("HELD {waited}: {}", hold_words(state, hold)), Role::Held))
+}
+
+impl Rollback {
+    fn of(state: &RunState, outline: &Outline, timing: &Timing, now: Stamp, face: &Face) -> Self {
+        let bar = &timing.bar;
+        let marked = bar.no_return.map(|i| Track {
+            done: state.steps[..i].iter().filter(|step| step.forward.state.settled()).count(),
+            total: i,
+            crossed: state.crossed.is_some(),
+        });
+        if let Some(rollback) = &state.rollback {
+            let all = rollback.order.len();
+            let back = |i: &&usize| state.steps[**i].back.as_ref().is_some_and(|leg| leg.state.settled());
+            let done = rollback.order.iter().filter(back).count();
+            let over = state.ended.is_some();
+            return Self {
+                word: if over { "DONE".into() } else { "UNDER WAY".into() },
+                role: Role::Back,
+                undo: format!("{done} of {all} undone"),
+                undo_steps: match rollback.left.len() {
+                    0 => String::new(),
+                    left => format!("{left} cannot be undone"),
+                },
+                no_return: if over { String::new() } else { format!("~{} left", spoken(bar.undo)) },
+                ..Self::default()
+            };
+        }
+        if let Some(crossing) = &state.crossed {
+            let by: Vec<String> = crossing.by.iter().map(ToString::to_string).collect();
+            let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join("+")) };
+            let number = number_of(outline, &crossing.step);
+            return Self {
+                word: bar.state.word().into(),
+                role: Role::Bad,
+                undo: format!("since {} ({number}{by})", face.clock(crossing.at)),
+                track: marked,
+                no_return: "fix forward only".into(),
+                ..Self::default()
+            };
+        }
+        let role = match bar.state {
+            BarState::Open => Role::Good,
+            BarState::Risky | BarState::Closing => Role::Warn,
+            BarState::Closed => Role::Bad,
+        };
+        let risky = bar.risky_steps.len();
+        let undo = if bar.undo_steps == 0 && risky == 0 {
+            "nothing to undo".to_owned()
+        } else {
+            format!("undo ~{}", spoken(bar.undo))
+        };
+        let (no_return, left) = match (bar.no_return, timing.forecast.no_return) {
+            (Some(i), Some(_)) if bar.steps_left == 0 => (format!("no return: step {}", i + 1), "(next)".into()),
+            (Some(i), Some(at)) => (
+                format!("no return at {} in ~{}", i + 1, about(at.since(now.elapsed))),
+                format!("({} step{})", bar.steps_left, if bar.steps_left == 1 { "" } else { "s" }),
+            ),
+            _ => ("no point of no return in this runbook".into(), String::new()),
+        };
+        let mut undo_steps = format!("{} step{}", bar.undo_steps, if bar.undo_steps == 1 { "" } else { "s" });
+        if risky > 0 {
+            undo_steps += &format!(", {risky} without a tried way back");
+        }
+        Self { word: bar.state.word().into(), role, undo, undo_steps, track: marked, no_return, left }
+    }
+}
+
+/// A rough time: minutes from two minutes on.
+fn about(d: Duration) -> String {
+    match d.as_secs() {
+        s if s < 120 => format!("{s}s"),
+        s if s < 3600 => format!("{}m", s / 60),
+        s => format!("{}h{:02}m", s / 3600, s / 60 % 60),
+    }
+}

@@ -1,0 +1,78 @@
+//! Small words that several parts of the board share.
+
+use std::time::Duration;
+
+use super::mark::Role;
+use crate::{
+    base::StepId,
+    run::{Ending, Hold, HoldWhy, Outline, RunState, Settlement},
+};
+
+/// `38s`, `3m20s`, `1h02m`: a duration as people say it.
+#[must_use]
+pub fn spoken(d: Duration) -> String {
+    let s = d.as_secs();
+    match s {
+        0..60 => format!("{s}s"),
+        60..3600 if s.is_multiple_of(60) => format!("{}m", s / 60),
+        60..3600 => format!("{}m{:02}s", s / 60, s % 60),
+        _ => format!("{}h{:02}m", s / 3600, s / 60 % 60),
+    }
+}
+
+/// A step's number, from 1; its name where the outline does not know it.
+#[must_use]
+pub fn number_of(outline: &Outline, id: &StepId) -> String {
+    let at = outline.steps.iter().position(|step| &step.id == id);
+    at.map_or_else(|| id.to_string(), |i| (i + 1).to_string())
+}
+
+/// `11 Deploy the web service`.
+#[must_use]
+pub fn step_words(outline: &Outline, i: usize) -> String {
+    outline.steps.get(i).map_or_else(String::new, |step| format!("{} {}", i + 1, step.title))
+}
+
+/// Why it holds, as a fragment after "held: ".
+#[must_use]
+pub fn hold_words(state: &RunState, hold: &Hold) -> String {
+    let number = |id: &StepId| state.outline.as_ref().map_or_else(|| id.to_string(), |o| number_of(o, id));
+    let by = hold.by.as_ref().map(|who| format!(" by {who}")).unwrap_or_default();
+    match &hold.why {
+        HoldWhy::Start => "before the first step".into(),
+        HoldWhy::Person => format!("held{by}"),
+        HoldWhy::NoGo(step) => format!("no-go at {}{by}", number(step)),
+        HoldWhy::Breach(watch) => format!("watch {watch} was breached"),
+        HoldWhy::Resumed => "taken up again, look before going on".into(),
+        HoldWhy::Clock => "the machine slept or its clock jumped".into(),
+        HoldWhy::TerminalLost => "the terminal was lost".into(),
+        HoldWhy::Signal(name) => format!("told to end by {name}"),
+        HoldWhy::Left => "the operator left".into(),
+        HoldWhy::JournalFailed(why) => format!("the journal cannot be written: {why}"),
+    }
+}
+
+/// How a run ended, as a sentence.
+#[must_use]
+pub fn ending_words(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Completed => "everything is done",
+        Ending::WithExceptions => "done, with steps skipped, failed or done by hand",
+        Ending::RolledBack => "everything was taken back",
+        Ending::RolledBackInPart => "taken back, but not everything",
+        Ending::Aborted => "stopped; nothing was undone",
+    }
+}
+
+/// How a step was settled without an attempt, as a fragment.
+#[must_use]
+pub fn settlement_words(settlement: &Settlement) -> (String, Role) {
+    match settlement {
+        Settlement::Decided => ("decided: go".into(), Role::Good),
+        Settlement::FoundDone(line) => (format!("found done: {line}"), Role::Good),
+        Settlement::ByHand(reason) => (format!("done by hand: {reason}"), Role::Hand),
+        Settlement::Skipped(reason) => (format!("skipped: {reason}"), Role::Skipped),
+        Settlement::FailedGoOn(reason) => (format!("failed, going on: {reason}"), Role::Warn),
+        Settlement::NotRun(reason) => (format!("not part of this run: {reason}"), Role::Dim),
+    }
+}

@@ -1,0 +1,187 @@
+//! The three lines that are always at the top.
+
+use ratatui::layout::Rect;
+
+use super::canvas::{Canvas, pack};
+use crate::{
+    base::hms,
+    board::{Header, Role, Track},
+    replay::Shown,
+    tui::{
+        app::App,
+        keys::Desk,
+        layout::Layout,
+        text::{self, Span},
+    },
+};
+
+/// Cells of the progress bar, and of the way to the point of no return, on a screen of 80.
+const BAR: usize = 25;
+const TRACK: usize = 12;
+
+/// Draws the header into three lines.
+pub fn header(app: &App, canvas: &mut Canvas<'_>, area: Rect, layout: Layout) {
+    first(app, canvas, area, layout);
+    let second = Rect { y: area.y + 1, ..area };
+    let cells = usize::from(area.width.saturating_sub(1));
+    let line = match &app.shown {
+        Some(shown) => position(app, shown, layout, cells),
+        None => progress(app, layout, cells),
+    };
+    canvas.spans(second.x + 1, second.y, second.width.saturating_sub(1), &line);
+    let line = rollback(&app.board.header, layout, cells);
+    canvas.spans(area.x + 1, area.y + 2, area.width.saturating_sub(1), &line);
+}
+
+fn first(app: &App, canvas: &mut Canvas<'_>, area: Rect, layout: Layout) {
+    let header = &app.board.header;
+    let replay = app.desk == Desk::Replay;
+    let (badge, badge_role) =
+        if replay { ("[REPLAY]".to_owned(), Role::Back) } else { (format!("[{}]", header.mode), header.mode_role) };
+    let zone = if header.zone.is_empty() { String::new() } else { format!(" {}", header.zone) };
+    let short = |clock: &str| clock.rsplit_once(':').map_or(clock.to_owned(), |(minutes, _)| minutes.to_owned());
+    let clock = match layout {
+        Layout::Compact => format!("{}{zone}  {}", short(&header.clock), short(&header.since)),
+        Layout::Wide => format!("{}{zone}  {}  {}", header.clock, header.utc, header.since),
+        _ => format!("{}{zone}  {}", header.clock, header.since),
+    };
+    let right = if replay { "nothing can run here".to_owned() } else { clock };
+    let right_cells = text::width(&right);
+    let cells = usize::from(area.width);
+    canvas.styled(area.x, area.y, area.width, &badge, canvas.theme.badge(badge_role));
+    let begin = text::width(&badge) + 1;
+    let room = cells.saturating_sub(begin + right_cells + 2);
+    let wide = layout == Layout::Wide;
+    // What the run itself was stays visible in its replay: SANDBOX is never left out.
+    let mode = if replay { header.mode.clone() } else { String::new() };
+    let mut parts: Vec<(u8, Span)> = vec![(0, (mode, header.mode_role)), (1, (header.runbook.clone(), Role::Strong))];
+    if replay {
+        parts.push((2, (format!("run {}", header.run), Role::Plain)));
+    }
+    if layout != Layout::Compact {
+        parts.push((3, (header.env.clone(), Role::Plain)));
+        parts.extend(header.fence.iter().map(|fence| (4, (fence.clone(), Role::Plain))));
+    }
+    if wide {
+        parts.push((5, (format!("operator {}", header.operator), Role::Plain)));
+        parts.push((6, (format!("lead {}", header.lead), Role::Plain)));
+    }
+    let line = pack(parts, if wide { 3 } else { 2 }, room);
+    let x = area.x + u16::try_from(begin).unwrap_or(0);
+    canvas.spans(x, area.y, u16::try_from(room).unwrap_or(0), &line);
+    let right_x = cells.saturating_sub(right_cells);
+    canvas.text(area.x + u16::try_from(right_x).unwrap_or(0), area.y, area.width, &right, Role::Plain);
+}
+
+/// `███████░░░`
+fn bar(done: usize, all: usize, cells: usize) -> Vec<Span> {
+    let full = (done * cells).checked_div(all).unwrap_or(0).min(cells);
+    vec![("█".repeat(full), Role::Plain), ("░".repeat(cells - full), Role::Dim)]
+}
+
+fn progress(app: &App, layout: Layout, cells: usize) -> Vec<Span> {
+    let header = &app.board.header;
+    let count = format!("{:>2}/{}", header.done, header.steps);
+    let mut line = vec![(count.clone(), Role::Strong)];
+    let wide = layout == Layout::Wide;
+    let mut used = text::width(&count);
+    if layout != Layout::Compact && header.steps > 0 {
+        let bar_cells = if wide { BAR * 2 } else { BAR };
+        line.push(("  ".into(), Role::Plain));
+        line.extend(bar(header.done, header.steps, bar_cells));
+        used += bar_cells + 2;
+    }
+    let said = |said: &Option<crate::board::Said>| said.clone().map(|said| (said.text, said.role)).unwrap_or_default();
+    let ends = match (&header.window, wide) {
+        (Some(window), false) if header.standing.is_none() => format!("{}, {window}", header.ends),
+        _ => header.ends.clone(),
+    };
+    let mut parts: Vec<(u8, Span)> = vec![
+        (1, (header.lateness.text.clone(), header.lateness.role)),
+        (0, said(&header.standing)),
+        (3, (ends, Role::Plain)),
+    ];
+    if wide {
+        let window = header.window.clone().map(|window| (window, Role::Plain)).unwrap_or_default();
+        parts.push((4, window));
+        parts.push((5, said(&header.slack)));
+    }
+    // A budget that is being used up is worth more than the end of the window.
+    let pressing = |gauge: &Option<crate::board::Said>| {
+        gauge.as_ref().is_some_and(|said| matches!(said.role, Role::Bad | Role::Warn))
+    };
+    parts.push((if pressing(&header.freeze) { 2 } else { 6 }, said(&header.freeze)));
+    parts.push((if pressing(&header.downtime) { 2 } else { 7 }, said(&header.downtime)));
+    parts.push((2, said(&header.watch)));
+    let gap = if layout == Layout::Compact { 2 } else { 3 };
+    line.push((" ".repeat(2), Role::Plain));
+    line.extend(pack(parts, gap, cells.saturating_sub(used + 2)));
+    line
+}
+
+/// The second line of a replay: where in the night this is.
+fn position(app: &App, shown: &Shown, layout: Layout, cells: usize) -> Vec<Span> {
+    let header = &app.board.header;
+    let word = if shown.playing { "PLAY " } else { "PAUSE" };
+    let zone = if header.zone.is_empty() { String::new() } else { format!(" {}", header.zone) };
+    let at = format!("{}{zone}", header.clock);
+    let since = format!("{} of {}", hms(shown.at), hms(shown.total));
+    let events = format!("{}/{} events", shown.events.0, shown.events.1);
+    let idle = if shown.shorten { "idle shortened" } else { "idle in full" };
+    let standing = header.standing.clone().map(|said| (said.text, said.role)).unwrap_or_default();
+    let mut parts: Vec<(u8, Span)> = vec![
+        (0, (format!("{word} {:<5}", shown.speed), Role::Strong)),
+        (0, (at, Role::Plain)),
+        (1, (since, Role::Plain)),
+        (3, (shown.sealed.clone(), Role::Plain)),
+        (4, (events, Role::Dim)),
+    ];
+    if layout == Layout::Wide {
+        parts.push((2, standing));
+        parts.push((5, (idle.into(), Role::Dim)));
+    }
+    pack(parts, 2, cells)
+}
+
+fn rollback(header: &Header, layout: Layout, cells: usize) -> Vec<Span> {
+    let bar = &header.rollback;
+    if bar.word.is_empty() {
+        return Vec::new();
+    }
+    let compact = layout == Layout::Compact;
+    let mut undo = bar.undo.clone();
+    if compact {
+        undo = undo.replace("undo ", "");
+    }
+    let mut parts: Vec<(u8, Span)> = vec![(0, (format!("ROLLBACK {}", bar.word), bar.role)), (1, (undo, Role::Plain))];
+    if layout == Layout::Wide {
+        parts.push((4, (bar.undo_steps.clone(), Role::Plain)));
+    }
+    let tail: Vec<(u8, Span)> = vec![(2, (bar.no_return.clone(), Role::Plain)), (3, (bar.left.clone(), Role::Dim))];
+    let left = pack(parts, 2, cells);
+    let Some(way) = bar.track.filter(|_| !compact) else {
+        let mut line = left;
+        line.push(("  ".into(), Role::Plain));
+        let room = cells.saturating_sub(text::line_width(&line));
+        line.extend(pack(tail, 2, room));
+        return line;
+    };
+    let track_cells = if layout == Layout::Wide { TRACK * 4 } else { TRACK };
+    let mut line = left;
+    line.push(("  ".into(), Role::Plain));
+    line.extend(track(way, track_cells, bar.role));
+    line.push((" ".into(), Role::Plain));
+    let room = cells.saturating_sub(text::line_width(&line));
+    line.extend(pack(tail, 2, room));
+    line
+}
+
+/// `────────●──╎`: steps, not time; the mark is the point of no return.
+fn track(way: Track, cells: usize, role: Role) -> Vec<Span> {
+    if way.crossed {
+        return vec![("╎".into(), Role::Bad), ("──".into(), Role::Dim), ("●".into(), role)];
+    }
+    let room = cells.saturating_sub(2);
+    let at = (way.done * room).checked_div(way.total).unwrap_or(room).min(room);
+    vec![("─".repeat(at), Role::Plain), ("●".into(), role), ("─".repeat(room - at), Role::Dim), ("╎".into(), Role::Bad)]
+}

@@ -1,0 +1,367 @@
+//! What each sheet says: where, what, who, what changes, how to go back, and which word acts.
+
+use super::panel::Panel;
+use crate::{
+    board::{Act, Ask, Choice, ConfirmAsk, FailAsk, HeldAsk, ManualAsk, Reason, Role, StopAsk},
+    tui::{
+        app::App,
+        dialog::{Dialog, Topic},
+        form::Field,
+        keys,
+        text::{Line, left, line, right, wrap},
+    },
+};
+
+/// The panel of the open sheet, `cells` wide inside.
+pub fn sheet(app: &App, dialog: &Dialog, cells: usize) -> Panel {
+    let mut panel = match (&dialog.topic, &app.board.ask) {
+        (Topic::Help, _) => return help(app, dialog),
+        (Topic::Leave, _) => leave(app, dialog, cells),
+        (Topic::Note(step), _) => note(step.as_ref().map(ToString::to_string), dialog),
+        (Topic::Act(choice, _), _) => act(choice, dialog, cells),
+        (Topic::Ask(_), Some(Ask::StopPoint(ask))) => stop(app, ask, dialog, cells),
+        (Topic::Ask(_), Some(Ask::Failure(ask))) => failure(ask, dialog, cells),
+        (Topic::Ask(_), Some(Ask::Confirm(ask))) => confirm(ask, dialog, cells),
+        (Topic::Ask(_), Some(Ask::Manual(ask))) => manual(ask, dialog, cells),
+        (Topic::Ask(_), Some(Ask::Held(ask))) => held(ask, dialog, cells),
+        (Topic::Ask(_), None) => Panel::default(),
+    };
+    match (&dialog.form.said, dialog.waiting) {
+        (_, Some(_)) => panel.form.push(line("…", Role::Dim)),
+        (Some((said, role)), None) => panel.form.extend(wrap(said, cells).into_iter().take(3).map(|l| line(l, *role))),
+        (None, None) => {}
+    }
+    panel
+}
+
+/// A field: its label, what stands in it, and the cursor where it has the keys.
+fn field(dialog: &Dialog, which: Field, label: &str) -> Line {
+    let (before, behind) = dialog.form.around_cursor(which);
+    let here = dialog.form.focus() == Some(which);
+    let mut spans = vec![(format!("{label} "), if here { Role::Strong } else { Role::Dim })];
+    if here {
+        spans.extend([(before, Role::Strong), ("▏".into(), Role::Ask), (behind, Role::Strong)]);
+    } else {
+        spans.push((before + &behind, Role::Plain));
+    }
+    spans
+}
+
+/// `label  text`, with the text wrapped under itself.
+fn labelled(label: &str, text: &str, role: Role, cells: usize) -> Vec<Line> {
+    const LABEL: usize = 8;
+    let wrapped = wrap(text, cells.saturating_sub(LABEL));
+    wrapped
+        .into_iter()
+        .enumerate()
+        .map(|(i, words)| vec![(left(if i == 0 { label } else { "" }, LABEL), Role::Dim), (words, role)])
+        .collect()
+}
+
+fn stop(app: &App, ask: &StopAsk, dialog: &Dialog, cells: usize) -> Panel {
+    let mut body = Vec::new();
+    let votes: Vec<Line> = ask
+        .votes
+        .iter()
+        .map(|vote| {
+            let (word, role) = match vote.go {
+                Some(true) => ("GO", Role::Good),
+                Some(false) => ("NO-GO", Role::Bad),
+                None => ("--", Role::Dim),
+            };
+            let tail = if vote.decides { "(decides)" } else { vote.clock.as_str() };
+            vec![(format!("{} ", left(word, 5)), role), (format!("{} {tail}", left(vote.who.as_str(), 7)), Role::Plain)]
+        })
+        .collect();
+    // Side by side where there is room: what the checks say, and what people say.
+    let vote_cells = 24;
+    let check_cells = cells.saturating_sub(vote_cells + 2);
+    let checks: Vec<Line> = ask
+        .checks
+        .iter()
+        .map(|check| {
+            let (glyph, word, role) = check.mark();
+            let line = if check.line.is_empty() { String::new() } else { format!("  {}", check.line) };
+            let words = left(&format!("{}{line}", check.words), check_cells.saturating_sub(7));
+            let text_role = if check.ok == Some(false) { Role::Strong } else { Role::Plain };
+            vec![(format!("{glyph} {word} "), role), (words, text_role)]
+        })
+        .collect();
+    body.push(vec![(left("CHECKS", check_cells), Role::Dim), ("  VOTES".into(), Role::Dim)]);
+    for i in 0..checks.len().max(votes.len()) {
+        let mut spans = checks.get(i).cloned().unwrap_or_else(|| line(" ".repeat(check_cells), Role::Plain));
+        spans.push(("  ".into(), Role::Plain));
+        spans.extend(votes.get(i).cloned().unwrap_or_default());
+        body.push(spans);
+    }
+    body.push(Line::new());
+    body.extend(labelled("If GO", &ask.if_go, Role::Plain, cells));
+    body.extend(labelled("NO-GO", &ask.if_no_go, Role::Plain, cells));
+    let mut head: Vec<Line> = wrap(&ask.question, cells).into_iter().map(|l| line(l, Role::Strong)).collect();
+    let place = format!("Step {} of {}, stop point. Nothing runs until it is decided.", ask.number, ask.total);
+    head.push(line(place, Role::Dim));
+    if let Some(no_go) = &ask.no_go {
+        head.push(line(format!("{no_go}; `go` turns it round"), Role::Warn));
+    }
+    if let Some(held) = &ask.also_held {
+        head.push(line(format!("The run is held as well: {held}"), Role::Warn));
+    }
+    let mut form = vec![Line::new(), field(dialog, Field::Word, "Type  go  or  no-go  then enter:")];
+    let mut second = field(dialog, Field::Who, "decided by:");
+    second.push(("   ".into(), Role::Plain));
+    second.extend(field(dialog, Field::Text, "reason (tab):"));
+    form.push(second);
+    if ask.against > 0 && dialog.form.said.is_none() {
+        let (things, verb) = if ask.against == 1 { ("1 thing", "stands") } else { ("things", "stand") };
+        let many = if ask.against == 1 { things.to_owned() } else { format!("{} {things}", ask.against) };
+        form.push(line(format!("{many} {verb} against a go: it needs a reason"), Role::Warn));
+    }
+    let voter = ask.voters.first().map(|who| format!("vote:  {who} go")).unwrap_or_default();
+    Panel {
+        title: vec![("? ".into(), Role::Ask), (format!("{} {}", ask.number, ask.title), Role::Strong)],
+        status: format!("waiting {}  rollback {}", ask.waited, app.board.header.rollback.word),
+        head,
+        body,
+        form,
+        left: "esc look around, it keeps waiting".into(),
+        right: voter,
+        ..Panel::default()
+    }
+}
+
+fn failure(ask: &FailAsk, dialog: &Dialog, cells: usize) -> Panel {
+    let role = if ask.looking { Role::Wait } else { Role::Bad };
+    let mut head =
+        vec![vec![(format!("{} {}", ask.number, ask.title), Role::Strong), (format!("   {}", ask.attempt), Role::Dim)]];
+    let mut why = labelled("WHY", &ask.why, Role::Plain, cells);
+    why.truncate(4);
+    head.extend(why);
+    head.extend(labelled("KNOWN", &ask.class, Role::Dim, cells));
+    let mut body = Vec::new();
+    if let Some(hint) = &ask.hint {
+        body.extend(labelled("HINT", hint, Role::Plain, cells));
+    }
+    for cause in &ask.causes {
+        body.extend(labelled("", cause, Role::Dim, cells));
+    }
+    let mut form = vec![Line::new()];
+    if ask.looking {
+        form.push(line("It is being looked at; what can be chosen follows from what is found.", Role::Wait));
+    }
+    for (i, choice) in ask.choices.iter().enumerate() {
+        form.push(choice_line(choice, i == dialog.cursor, cells));
+    }
+    form.push(Line::new());
+    form.extend(wrap(&ask.footing, cells).into_iter().take(2).map(|l| line(l, Role::Plain)));
+    Panel {
+        title: vec![("✗ ".into(), role), (ask.heading.into(), role)],
+        status: format!("held {}", ask.waited),
+        head,
+        body,
+        form,
+        left: "nothing happens until you choose".into(),
+        right: "enter opens the choice".into(),
+        ..Panel::default()
+    }
+}
+
+fn choice_line(choice: &Choice, chosen: bool, cells: usize) -> Line {
+    let asks = if choice.act == Act::Hold { "(default)".into() } else { choice.asks() };
+    let asks_cells = 17;
+    let cost_cells = 8;
+    let does_cells = cells.saturating_sub(2 + 3 + 14 + cost_cells + asks_cells + 2);
+    let cursor = if chosen { "> " } else { "  " };
+    let role = if chosen { Role::Strong } else { Role::Plain };
+    vec![
+        (format!("{cursor}{}  {}", choice.key, left(choice.label, 14)), role),
+        (left(&choice.does, does_cells), if chosen { Role::Strong } else { Role::Plain }),
+        (format!(" {}", right(&choice.cost, cost_cells)), Role::Plain),
+        (format!(" {}", left(&asks, asks_cells)), Role::Dim),
+    ]
+}
+
+fn act(choice: &Choice, dialog: &Dialog, cells: usize) -> Panel {
+    let word = choice.word.unwrap_or_default();
+    let mut head = vec![line(
+        format!("{}{}{}", choice.does, if choice.cost.is_empty() { "" } else { "   " }, choice.cost),
+        Role::Strong,
+    )];
+    if let Some(step) = &choice.step {
+        head.push(line(format!("step {step}"), Role::Dim));
+    }
+    let body = choice.loses.iter().flat_map(|loss| wrap(loss, cells)).map(|l| line(l, Role::Warn)).collect();
+    let needed = match &choice.reason {
+        Reason::Needed(what) => format!("reason ({what}):"),
+        Reason::Optional => "reason (tab, optional):".into(),
+    };
+    let mut form = vec![Line::new()];
+    let word_field = field(dialog, Field::Word, &format!("Type  {word}  then enter:"));
+    let text_field = field(dialog, Field::Text, &needed);
+    if matches!(choice.reason, Reason::Needed(_)) {
+        form.extend([text_field, word_field]);
+    } else {
+        form.extend([word_field, text_field]);
+    }
+    form.push(field(dialog, Field::Who, "decided by:"));
+    Panel {
+        title: vec![("! ".into(), Role::Bad), (choice.label.to_uppercase(), Role::Strong)],
+        status: "nothing has happened yet".into(),
+        double: !choice.loses.is_empty(),
+        head,
+        body,
+        form,
+        left: "esc back, do nothing".into(),
+        right: "tab next field".into(),
+    }
+}
+
+fn confirm(ask: &ConfirmAsk, dialog: &Dialog, cells: usize) -> Panel {
+    let mut head = vec![line(ask.lead.clone(), Role::Bad), Line::new()];
+    head.extend(labelled("Runs", &format!("{} {}", ask.number, ask.title), Role::Strong, cells));
+    head.extend(labelled("Where", &ask.place, Role::Plain, cells).into_iter().take(2));
+    let mut body = Vec::new();
+    for (i, who) in ask.identities.iter().enumerate() {
+        body.extend(labelled(if i == 0 { "As" } else { "" }, who, Role::Plain, cells));
+    }
+    for (i, does) in ask.does.iter().enumerate() {
+        body.extend(labelled(if i == 0 { "Does" } else { "" }, does, Role::Plain, cells));
+    }
+    let mut form = labelled("After", &ask.after, Role::Warn, cells);
+    form.truncate(4);
+    form.push(Line::new());
+    if ask.needed > 1 {
+        let names: Vec<String> = ask.confirmed.iter().map(|who| format!("{who} ✓")).collect();
+        let have = if names.is_empty() { "nobody yet".to_owned() } else { names.join("  ") };
+        form.push(line(format!("{} people: {have}", ask.needed), Role::Plain));
+    }
+    form.push(field(dialog, Field::Word, &format!("Type  {}  ({}) then enter:", ask.word, ask.word_is)));
+    form.push(field(dialog, Field::Who, "confirmed by (tab):"));
+    form.push(line("paste is off here; enter does nothing until it matches", Role::Dim));
+    Panel {
+        title: vec![("! ".into(), Role::Bad), (format!("CONFIRM {}", ask.number), Role::Strong)],
+        status: format!("waiting {}", ask.waited),
+        double: true,
+        head,
+        body,
+        form,
+        left: "esc look around, it keeps waiting".into(),
+        ..Panel::default()
+    }
+}
+
+fn manual(ask: &ManualAsk, dialog: &Dialog, cells: usize) -> Panel {
+    let mut head = vec![line(format!("{} does this by hand.", ask.owner), Role::Strong)];
+    if let Some(why) = &ask.why {
+        head.extend(wrap(why, cells).into_iter().take(3).map(|l| line(l, Role::Dim)));
+    }
+    let mut body = vec![Line::new()];
+    for (i, does) in ask.does.iter().enumerate() {
+        body.extend(labelled(&format!("{}.", i + 1), does, Role::Plain, cells));
+    }
+    for (i, check) in ask.verifies.iter().enumerate() {
+        body.extend(labelled(if i == 0 { "then" } else { "" }, &format!("checked: {check}"), Role::Dim, cells));
+    }
+    let mut form = vec![Line::new()];
+    if let Some(value) = &ask.asks_value {
+        form.push(field(dialog, Field::Text, &format!("{value}:")));
+    }
+    form.push(field(dialog, Field::Word, "Type  done  then enter:"));
+    form.push(field(dialog, Field::Who, "done by (tab):"));
+    Panel {
+        title: vec![("? ".into(), Role::Ask), (format!("{} {}", ask.number, ask.title), Role::Strong)],
+        status: format!("{} of {}", ask.waited, ask.plan),
+        head,
+        body,
+        form,
+        left: "esc look around, it keeps waiting".into(),
+        right: "space HOLD".into(),
+        ..Panel::default()
+    }
+}
+
+fn held(ask: &HeldAsk, dialog: &Dialog, cells: usize) -> Panel {
+    let mut head: Vec<Line> =
+        wrap(&format!("Nothing new starts: {}.", ask.why), cells).into_iter().map(|l| line(l, Role::Strong)).collect();
+    head.extend(ask.more.iter().flat_map(|more| wrap(more, cells)).map(|l| line(l, Role::Plain)));
+    let mut body = vec![Line::new()];
+    body.extend(labelled("Where", &ask.place, Role::Plain, cells));
+    for (i, step) in ask.running.iter().enumerate() {
+        body.extend(labelled(
+            if i == 0 { "Runs" } else { "" },
+            &format!("{step} (goes on to its end)"),
+            Role::Run,
+            cells,
+        ));
+    }
+    body.extend(labelled("Next", &ask.next, Role::Plain, cells));
+    let mut form = vec![Line::new()];
+    if ask.releasable {
+        form.push(field(dialog, Field::Word, "Type  go  then enter:"));
+        if ask.quick {
+            form.push(line("a rehearsal: enter alone is enough", Role::Dim));
+        }
+    } else {
+        form.push(line("It cannot go on: what is not written must not happen.", Role::Bad));
+    }
+    let title = if ask.start { "READY TO START" } else { "HELD" };
+    Panel {
+        title: vec![("= ".into(), Role::Strong), (title.into(), Role::Strong)],
+        status: format!("held {}", ask.waited),
+        head,
+        body,
+        form,
+        left: "esc keeps holding".into(),
+        right: if ask.start { String::new() } else { "b roll back   A abort (after esc)".into() },
+        ..Panel::default()
+    }
+}
+
+fn note(step: Option<String>, dialog: &Dialog) -> Panel {
+    let about = step.map_or_else(|| "about the run".to_owned(), |step| format!("about step {step}"));
+    Panel {
+        title: line("NOTE", Role::Strong),
+        status: about,
+        form: vec![field(dialog, Field::Text, "note:")],
+        left: "esc no note".into(),
+        right: "enter writes it to the journal".into(),
+        ..Panel::default()
+    }
+}
+
+fn leave(app: &App, dialog: &Dialog, cells: usize) -> Panel {
+    let item = |i: usize, words: &str| {
+        let cursor = if dialog.cursor == i { "> " } else { "  " };
+        line(format!("{cursor}{words}"), if dialog.cursor == i { Role::Strong } else { Role::Plain })
+    };
+    let mut head = Vec::new();
+    let resume = format!("gonogo resume {}", app.board.header.run);
+    for words in [
+        "What runs now comes to its end and is recorded. Nothing new starts, the run holds.".to_owned(),
+        format!("Later: {resume}"),
+    ] {
+        head.extend(wrap(&words, cells).into_iter().map(|l| line(l, Role::Plain)));
+    }
+    Panel {
+        title: line("LEAVE?", Role::Strong),
+        head,
+        form: vec![Line::new(), item(0, "s  Stay"), item(1, "l  Hold and leave")],
+        left: "esc stay".into(),
+        right: "enter".into(),
+        ..Panel::default()
+    }
+}
+
+fn help(app: &App, dialog: &Dialog) -> Panel {
+    let lines: Vec<Line> = keys::table(app.desk)
+        .map(|binding| vec![(left(binding.label, 13), Role::Strong), (binding.what.to_owned(), Role::Plain)])
+        .collect();
+    let first = dialog.cursor.min(lines.len().saturating_sub(1));
+    Panel {
+        title: line("KEYS", Role::Strong),
+        status: "up down".into(),
+        body: lines.into_iter().skip(first).collect(),
+        left: "esc back".into(),
+        right: "in a sheet: tab field, enter, esc; the typed word acts".into(),
+        ..Panel::default()
+    }
+}
