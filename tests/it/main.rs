@@ -2,8 +2,7 @@
 
 mod journal;
 mod kinds;
-mod runbook;
-mod sandbox;
-mod kinds;
 mod moto;
 mod night;
+mod runbook;
+mod sandbox;
