@@ -1,8 +1,8 @@
 //! The one integration binary: a second one would link everything again.
 
 mod journal;
-mod runbook;
-mod sandbox;
 mod kinds;
 mod moto;
 mod night;
+mod runbook;
+mod sandbox;
