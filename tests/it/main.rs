@@ -1,9 +1,9 @@
 //! The one integration binary: a second one would link everything again.
 
 mod journal;
-mod runbook;
-mod sandbox;
 mod kinds;
 mod moto;
 mod night;
 mod screens;
+mod runbook;
+mod sandbox;
