@@ -67,6 +67,8 @@ impl Steps {
             clocks: Clocks::default(),
             treatment: Treatment::Do,
             hash: format!("{id}-hash"),
+            written_hash: format!("{id}-written"),
+            rehearsed: true,
         });
         self.0.last_mut().unwrap()
     }
@@ -213,6 +215,7 @@ pub struct Night {
     pub ms: u64,
 }
 
+#[expect(clippy::wrong_self_convention, reason = "`to_deploy` goes to the deployment, it converts nothing")]
 impl Night {
     /// Opened; a live one is held before its first step.
     pub fn open(kind: EnvKind) -> Self {
@@ -227,6 +230,7 @@ impl Night {
             operator: person("dana"),
             from: "dana@bastion".into(),
             auto_go: false,
+            identities: Vec::new(),
             outline,
         })));
         night
