@@ -8,6 +8,7 @@
 //! ```
 
 mod ask;
+mod bar;
 mod choice;
 mod clock;
 mod detail;
@@ -19,10 +20,11 @@ mod told;
 mod words;
 
 pub use ask::{Ask, AskId, AskKind, Check, ConfirmAsk, FailAsk, HeldAsk, ManualAsk, StopAsk, Vote, undo_words};
+pub use bar::{Rollback, Track};
 pub use choice::{Act, Choice, Reason};
 pub use clock::{Face, TimeStyle, Zone, moment};
 pub use detail::Detail;
-pub use header::{Header, Rollback, Said, Track};
+pub use header::{Header, Said};
 pub use mark::{Mark, Role, shown_leg};
 pub use next::Next;
 pub use row::Row;

@@ -380,6 +380,7 @@ impl App {
             Step::Leave => {
                 self.dialog = None;
                 self.leaving = true;
+                self.say_below("leaving: what runs comes to its end first", Role::Held);
                 self.tickets += 1;
                 vec![Effect::Say { ticket: self.tickets, said: Said::Leave(HoldWhy::Left) }]
             }
