@@ -155,9 +155,24 @@ pub async fn cluster(cluster: &str, family: &str) {
     for image in ["web:1", "web:2"] {
         definition(family, image).await;
     }
-    let service =
-        json!({ "cluster": cluster, "serviceName": "web", "taskDefinition": format!("{family}:1"), "desiredCount": 2 });
-    ecs("CreateService", service).await;
+    // moto freezes the deployment as it is at the creation; with tasks it would stay IN_PROGRESS for ever.
+    let definition = format!("{family}:1");
+    ecs(
+        "CreateService",
+        json!({ "cluster": cluster, "serviceName": "web", "taskDefinition": definition, "desiredCount": 0 }),
+    )
+    .await;
+    ecs("UpdateService", json!({ "cluster": cluster, "service": "web", "desiredCount": 2 })).await;
+}
+
+/// A task definition that Fargate can run.
+pub async fn fargate(family: &str) {
+    let container = json!({ "name": "web", "image": "web:1", "cpu": 128, "memory": 256 });
+    let definition = json!({
+        "family": family, "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512",
+        "containerDefinitions": [container]
+    });
+    ecs("RegisterTaskDefinition", definition).await;
 }
 
 /// Registers one more revision. moto answers HTTP 500 to a task whose container has no `memory`.
@@ -173,11 +188,16 @@ pub async fn network() -> (String, String) {
     (between(&subnets, "<subnetId>", "<").to_owned(), between(&groups, "<groupId>", "<").to_owned())
 }
 
-/// What `tests/runbooks/moto.toml` needs; its zone id. Cluster `acme`, service `web` on `web:1` with `web:2`
-/// registered, zone `acme.example` with the CNAME `shop` at an hour.
-pub async fn prepare_runbook() -> String {
+/// Prepares moto for `tests/runbooks/moto.toml` and gives the runbook's text with moto's own subnet in it: zone
+/// `acme.example` with the CNAME `shop` at an hour, cluster `acme` with service `web` on `web:1`, `web:2` registered, and
+/// `migrate` for Fargate. To be called once.
+pub async fn runbook() -> String {
     let zone = zone("acme.example").await;
     records(&zone, &["<Name>shop.acme.example</Name><Type>CNAME</Type><TTL>3600</TTL><ResourceRecords><ResourceRecord><Value>acme-shop.herokudns.example</Value></ResourceRecord></ResourceRecords>"]).await;
     cluster("acme", "web").await;
-    zone
+    fargate("migrate").await;
+    let (subnet, _) = network().await;
+    let text = include_str!("../runbooks/moto.toml");
+    // By id: other tests make zones of the same name.
+    text.replace("subnet-of-moto", &subnet).replace("zone = \"acme.example\"", &format!("zone = \"{zone}\""))
 }

@@ -168,6 +168,13 @@ impl Service {
         self.deployments.iter().find(|one| one.status == "PRIMARY")
     }
 
+    /// The primary deployment where it tells the truth. Test servers freeze it at the service's creation; one that
+    /// is complete without wanting a task cannot be what a service with tasks stands on.
+    #[must_use]
+    pub fn live_primary(&self) -> Option<&Deployment> {
+        self.primary().filter(|one| !(one.rollout == "COMPLETED" && one.desired == 0 && self.desired > 0))
+    }
+
     /// True where nothing moves: the rollout is complete, the counts agree, and no older deployment
     /// has tasks left.
     #[must_use]

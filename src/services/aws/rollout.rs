@@ -90,7 +90,7 @@ impl Rollout {
 
     fn at(service: &Service, state: &State) -> bool {
         let same = |definition: &str| short_definition(definition) == short_definition(&state.task_definition);
-        let primary = service.primary().is_none_or(|one| same(&one.task_definition));
+        let primary = service.live_primary().is_none_or(|one| same(&one.task_definition));
         same(&service.task_definition) && primary && state.desired.is_none_or(|desired| desired == service.desired)
     }
 
@@ -196,7 +196,7 @@ impl Rollout {
 
     /// The class of a deployment that cannot come to a good end any more.
     fn lost(&self, now: &Service) -> Option<Class> {
-        let primary = now.primary()?;
+        let primary = now.live_primary()?;
         let short = short_definition(&primary.task_definition);
         let ours = short == short_definition(&self.after.task_definition);
         let old = short == short_definition(&self.before.task_definition);
@@ -256,10 +256,10 @@ impl Rollout {
     }
 
     fn unclear(&self, now: &Service) -> Option<String> {
-        let primary = now.primary()?;
-        let short = short_definition(&primary.task_definition);
+        let primary = now.live_primary();
+        let short = short_definition(primary.map_or(&now.task_definition, |one| &one.task_definition));
         let known = [&self.before, &self.after].iter().any(|one| short_definition(&one.task_definition) == short);
-        let dead = primary.rollout == "FAILED" && !now.rolls_back;
+        let dead = primary.is_some_and(|one| one.rollout == "FAILED") && !now.rolls_back;
         // At rest on one of our definitions, and yet neither: the count differs.
         let odd = now.steady();
         let wanted = short_definition(&self.after.task_definition);
