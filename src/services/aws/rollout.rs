@@ -16,11 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
-use super::{
-    Aws, Patience, Service,
-    ecs::{Deployment, short_definition},
-    swap::APART,
-};
+use super::{Aws, Deployment, Patience, Service, short_definition, swap::APART};
 use crate::{
     base::{Class, Failure},
     plan::{Cx, Done, Finding},

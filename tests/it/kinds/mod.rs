@@ -1,6 +1,6 @@
 //! Every kind against the contract and against real servers, one file per kind.
 
-mod aws;
+pub mod aws;
 mod aws_identity;
 mod cloudwatch_metric;
 mod ecs_deploy;
