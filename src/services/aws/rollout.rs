@@ -158,6 +158,7 @@ impl Rollout {
         let patience = Patience::of(cx);
         let begun = Instant::now();
         let (mut seen, mut back_since, mut last) = (false, None::<Instant>, String::from("nothing seen yet"));
+        let mut count_sent = false;
         loop {
             match aws.service(&self.cluster, &self.service, &patience).await {
                 Ok(now) if self.as_wanted(&now) => return Ok(now),
@@ -169,12 +170,22 @@ impl Rollout {
                         let words = format!("the deployment failed: {last}");
                         return Err(self.told(aws, &patience, Failure::new(class, words), &now).await);
                     }
-                    let back = self.moves() && self.as_before(&now) && (seen || begun.elapsed() > LAG);
+                    let back = self.moves() && self.rolled_back(&now) && (seen || begun.elapsed() > LAG);
                     back_since = if back { back_since.or(Some(Instant::now())) } else { None };
                     if back_since.is_some_and(|since| since.elapsed() >= APART) {
-                        let words = "ECS's circuit breaker rolled it back; the service is as it was";
-                        let failure = Failure::new(Class::FailedNothingDone, words);
-                        return Err(self.told(aws, &patience, failure, &now).await);
+                        if self.as_before(&now) {
+                            let words = "ECS's circuit breaker rolled it back; the service is as it was";
+                            let failure = Failure::new(Class::FailedNothingDone, words);
+                            return Err(self.told(aws, &patience, failure, &now).await);
+                        }
+                        if count_sent {
+                            let words =
+                                format!("ECS's circuit breaker rolled it back, but the count is not as it was: {last}");
+                            return Err(self.told(aws, &patience, Failure::new(Class::Failed, words), &now).await);
+                        }
+                        count_sent = true;
+                        back_since = None;
+                        self.put_count_back(aws, cx).await?;
                     }
                 }
                 // It was accepted; a look that fails now is only a look.
@@ -188,6 +199,27 @@ impl Rollout {
                 return Err(Failure::new(Class::Unknown, words).hint("a probe looks how it ended"));
             }
         }
+    }
+
+    /// The circuit breaker puts the task definition back, never the count.
+    fn rolled_back(&self, now: &Service) -> bool {
+        Self::at(now, &State { desired: None, ..self.before.clone() }) && now.steady()
+    }
+
+    /// Puts the count back that this deployment set, so that "nothing done" is true.
+    async fn put_count_back(&self, aws: &Aws, cx: &Cx) -> Result<(), Failure> {
+        let before = &self.before;
+        let words = before.desired.map_or(String::new(), |n| n.to_string());
+        cx.line(format!("ECS's circuit breaker rolled it back; putting the count back to {words}"));
+        let definition = &before.task_definition;
+        let sent = aws
+            .update_service(&self.cluster, &self.service, definition, before.desired, false, &Patience::of(cx))
+            .await;
+        sent.map(drop).map_err(|failure| {
+            let class = if failure.class == Class::Unknown { Class::Unknown } else { Class::Failed };
+            let message = format!("ECS rolled it back, and the count could not be put back: {}", failure.message);
+            Failure { class, message, ..failure }
+        })
     }
 
     /// The class of a deployment that cannot come to a good end any more.
