@@ -217,8 +217,7 @@ async fn pass(client: TcpStream, target: SocketAddr, kept: Arc<Mutex<Vec<u8>>>, 
     let up = async move {
         let mut buffer = vec![0; 64 << 10];
         let mut seen = Vec::new();
-        loop {
-            let Ok(n @ 1..) = from_client.read(&mut buffer).await else { break };
+        while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
             kept.lock().unwrap().extend_from_slice(&buffer[..n]);
             seen.extend_from_slice(&buffer[..n]);
             let hit = spoil != Spoil::Nothing && String::from_utf8_lossy(&seen).contains(mark);
@@ -232,8 +231,7 @@ async fn pass(client: TcpStream, target: SocketAddr, kept: Arc<Mutex<Vec<u8>>>, 
     };
     let down = async move {
         let mut buffer = vec![0; 64 << 10];
-        loop {
-            let Ok(n @ 1..) = from_server.read(&mut buffer).await else { break };
+        while let Ok(n @ 1..) = from_server.read(&mut buffer).await {
             if *is_spoiled.borrow_and_update() {
                 continue;
             }

@@ -18,11 +18,9 @@ const KIND: &str = "ecs.run_task";
 async fn a_task_runs_to_its_end_on_moto() {
     let cluster = format!("c-{}", fastrand::u32(..));
     let family = format!("mig-{}", fastrand::u32(..));
-    moto::cluster(&cluster, &family).await;
+    moto::ecs("CreateCluster", json!({ "clusterName": cluster })).await;
+    moto::fargate(&family).await;
     let (subnet, group) = moto::network().await;
-    let container = json!({ "name": "web", "image": "web:1", "cpu": 128, "memory": 256 });
-    let fargate = json!({ "family": family, "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512", "containerDefinitions": [container] });
-    moto::ecs("RegisterTaskDefinition", fargate).await;
     let text = format!(
         "cluster = \"{cluster}\"\ntask_definition = \"{family}\"\ncommand = [\"rake\", \"db:migrate\"]\nlaunch_type = \"FARGATE\"\n\
          network = {{ subnets = [\"{subnet}\"], security_groups = [\"{group}\"] }}"
@@ -33,7 +31,7 @@ async fn a_task_runs_to_its_end_on_moto() {
     let captured = step.capture(&cx).await.unwrap();
     assert_eq!((proxy.changes(), captured["container"].as_str()), (0, Some("web")));
     let done = step.apply(&cx, &captured).await.unwrap();
-    assert_eq!(done.line, format!("1 task of {family}:3 ended with exit code 0"));
+    assert_eq!(done.line, format!("1 task of {family}:1 ended with exit code 0"));
     assert_eq!((proxy.changes(), proxy.count(&cx.token) > 0), (1, true));
     assert!(proxy.count(r#""startedBy":"gonogo-"#) >= 1);
     assert!(!step.restorable() && step.doubt() == Doubt::Token);
