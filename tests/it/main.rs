@@ -4,5 +4,6 @@ mod journal;
 mod kinds;
 mod moto;
 mod night;
+mod screens;
 mod runbook;
 mod sandbox;
