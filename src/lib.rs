@@ -15,10 +15,12 @@
 
 pub mod base;
 pub mod board;
+pub mod cli;
 pub mod conductor;
 pub mod journal;
 pub mod kinds;
 pub mod log;
+pub mod plain;
 pub mod plan;
 pub mod replay;
 pub mod run;

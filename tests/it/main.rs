@@ -1,6 +1,9 @@
 //! The one integration binary: a second one would link everything again.
 
+mod floors;
+mod house;
 mod journal;
+mod night;
 mod runbook;
 mod sandbox;
-mod night;
+mod views;

@@ -67,6 +67,8 @@ impl Steps {
             clocks: Clocks::default(),
             treatment: Treatment::Do,
             hash: format!("{id}-hash"),
+            rehearsed: true,
+            written_hash: format!("{id}-written"),
         });
         self.0.last_mut().unwrap()
     }
@@ -226,6 +228,7 @@ impl Night {
             operator: person("dana"),
             from: "dana@bastion".into(),
             auto_go: false,
+            identities: Vec::new(),
             outline,
         })));
         night
@@ -282,8 +285,10 @@ impl Night {
 
     /// The attempt writes its intent, where its step changes something.
     pub fn ready(&mut self, id: &str) -> &mut Self {
-        let outline = self.state.step(&step_id(id)).unwrap().0.clone();
-        if !outline.changes {
+        let (outline, run) = self.state.step(&step_id(id)).unwrap();
+        let intended = run.attempts.last().is_some_and(|attempt| attempt.intended);
+        let outline = outline.clone();
+        if !outline.changes || intended {
             return self;
         }
         let deadline = self.now().at + TimeDelta::seconds(600);

@@ -1,0 +1,3 @@
+//! Every view over the same nights: what plain says and hears, what the report and `--json` print.
+
+mod plain;
