@@ -7,8 +7,6 @@ pub mod help;
 mod history;
 mod kinds;
 mod night;
-mod replay;
-mod report;
 mod resume;
 mod run;
 mod runs;
@@ -49,10 +47,6 @@ enum Verb {
     Run(run::Args),
     /// Takes up a run that was held, left, interrupted or killed.
     Resume(resume::Args),
-    /// Plays a recorded night back. Nothing can run here.
-    Replay(replay::Args),
-    /// Prints a recorded night as Markdown, JSON or CSV.
-    Report(report::Args),
     /// Lists, shows and verifies runs.
     Runs(runs::Args),
     /// Runs the built-in world alone and prints how to reach it.
@@ -88,8 +82,6 @@ pub fn main() -> ExitCode {
         Some(Verb::Rehearse(args)) => run::run(args, crate::run::Mode::Rehearse, state),
         Some(Verb::Run(args)) => run::run(args, crate::run::Mode::Run, state),
         Some(Verb::Resume(args)) => resume::run(args, state),
-        Some(Verb::Replay(args)) => replay::run(args, state),
-        Some(Verb::Report(args)) => report::run(&args, state),
         Some(Verb::Runs(args)) => runs::run(args, state),
         #[cfg(feature = "sandbox")]
         Some(Verb::Sandbox(args)) => world::run(&args),

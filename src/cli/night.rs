@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{
     Exit, Outcome, Problem, exit_of, say,
     setup::{self, Book},
+    view::View,
 };
 use crate::{
     base::{Class, PersonId, Redactor},
@@ -87,7 +88,7 @@ pub(super) struct Night {
 const INTERRUPTS: usize = 2;
 
 /// The view of a run that is happening.
-struct Live(Clock);
+pub(super) struct Live(pub(super) Clock);
 
 impl Playhead for Live {
     fn visible(&self, log: &EventLog) -> usize {

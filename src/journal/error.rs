@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use super::{lock::Holder, read::Load};
+use super::{frame::FORMAT, lock::Holder, read::Load};
 
 /// Why a run's folder cannot be made or opened. Completes "failed to open the run: …".
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,9 @@ pub enum RunDirError {
     /// The journal cannot be written on. It can be read up to the place.
     #[error("the journal is damaged at {}", damage(.0))]
     Damaged(Box<Load>),
+    /// A later version wrote the journal.
+    #[error("the journal has format {0}, this version reads format {FORMAT}; use the version that wrote it")]
+    Newer(u32),
     /// The folder was copied, restored or moved between disks since `head` was written.
     #[error("{} is a copy: its journal is not the file that was sealed, so the original may have gone on", path.display())]
     Copied {

@@ -32,6 +32,8 @@ impl Folder {
     /// Opens a folder that is not a link.
     pub fn open(path: &Path) -> Result<Self, RunDirError> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // Without a slash at the end, which would go through a link.
+        let path: &Path = &path.components().collect::<PathBuf>();
         match open(path, flags, Mode::empty()) {
             Ok(fd) => Ok(Self { fd, path: path.to_owned() }),
             Err(Errno::NOENT) => Err(RunDirError::NotThere { path: path.to_owned() }),

@@ -18,7 +18,7 @@ use super::{
     dir::{JOURNAL, RunDir},
     error::RunDirError,
     folder::Folder,
-    frame::hex_text,
+    frame::{Flaw, hex_text},
     head::Head,
     lines::Lines,
     read::Load,
@@ -66,8 +66,8 @@ impl RunDir {
     /// has, also after a sync that failed in the process before.
     ///
     /// # Errors
-    /// [`RunDirError::Held`] with who drives it, [`RunDirError::Damaged`] with the place, [`RunDirError::Copied`],
-    /// and the others. `on_record` may have been called by then.
+    /// [`RunDirError::Held`] with who drives it, [`RunDirError::Damaged`] with the place, [`RunDirError::Newer`],
+    /// [`RunDirError::Copied`], and the others. `on_record` may have been called by then.
     pub fn resume<T: DeserializeOwned>(
         path: &Path,
         how: Resume,
@@ -81,8 +81,10 @@ impl RunDir {
         // Only advice: a file system without it reads from memory.
         let _ = fadvise(&file, 0, None, Advice::DontNeed);
         let load = dir.read(&[], on_record)?;
-        if load.damage.is_some() {
-            return Err(RunDirError::Damaged(Box::new(load)));
+        match load.damage.as_ref().map(|damage| &damage.flaw) {
+            None => {}
+            Some(Flaw::Newer(format)) => return Err(RunDirError::Newer(*format)),
+            Some(_) => return Err(RunDirError::Damaged(Box::new(load))),
         }
         let head = Head::load(folder)?.and_then(Result::ok);
         let inode = fstat(&file).map_err(folder.io("look at", JOURNAL))?.st_ino;

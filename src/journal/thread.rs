@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::{Semaphore, oneshot};
 
-use super::{error::JournalError, writer::Journal};
+use super::{dir::RunDir, error::JournalError, writer::Journal};
 
 /// `head` is never older than this while records come in or a run waits.
 const SEAL_EVERY: Duration = Duration::from_secs(60);
@@ -30,6 +30,8 @@ enum Request {
 #[derive(Debug)]
 pub struct JournalThread {
     requests: mpsc::Sender<Request>,
+    /// Also here, so that a thread that died does not let go of the run while attempts are in flight.
+    dir: Arc<RunDir>,
     under_way: Arc<Semaphore>,
 }
 
@@ -39,9 +41,24 @@ impl JournalThread {
     /// # Errors
     /// If the system has no thread left.
     pub fn spawn(journal: Journal) -> std::io::Result<Self> {
+        Self::sealing_every(SEAL_EVERY, journal)
+    }
+
+    /// As [`JournalThread::spawn`], with another age that `head` may have.
+    ///
+    /// # Errors
+    /// As [`JournalThread::spawn`].
+    pub fn sealing_every(age: Duration, journal: Journal) -> std::io::Result<Self> {
         let (requests, inbox) = mpsc::channel();
-        thread::Builder::new().name("journal".into()).spawn(move || serve(journal, &inbox))?;
-        Ok(Self { requests, under_way: Arc::new(Semaphore::new(UNDER_WAY)) })
+        let dir = journal.dir().clone();
+        thread::Builder::new().name("journal".into()).spawn(move || serve(journal, &inbox, age))?;
+        Ok(Self { requests, dir, under_way: Arc::new(Semaphore::new(UNDER_WAY)) })
+    }
+
+    /// The run's folder.
+    #[must_use]
+    pub fn dir(&self) -> &Arc<RunDir> {
+        &self.dir
     }
 
     /// [`Journal::append`]. It is done also if the caller stops waiting.
@@ -93,7 +110,7 @@ impl JournalThread {
     }
 }
 
-fn serve(mut journal: Journal, inbox: &mpsc::Receiver<Request>) {
+fn serve(mut journal: Journal, inbox: &mpsc::Receiver<Request>, age: Duration) {
     let mut seal_at: Option<Instant> = None;
     loop {
         let request = match seal_at.map(|at| at.saturating_duration_since(Instant::now())) {
@@ -127,7 +144,7 @@ fn serve(mut journal: Journal, inbox: &mpsc::Receiver<Request>) {
             Err(mpsc::RecvTimeoutError::Disconnected) => return,
         }
         if journal.unsealed() && !journal.broken() {
-            seal_at.get_or_insert_with(|| Instant::now() + SEAL_EVERY);
+            seal_at.get_or_insert_with(|| Instant::now() + age);
         }
     }
 }

@@ -69,7 +69,7 @@ struct Authoritative {
 impl Authoritative {
     async fn look(&self) -> Result<Seen, Failure> {
         let (question, dns) = (&self.question, &self.services.dns);
-        let servers = dns.authoritative(&question.name).await?;
+        let servers = dns.authoritative(&question.name).await.map_err(super::no_data)?;
         if (servers.len() as u64) < self.min_servers {
             let what =
                 format!("{} has {} authoritative servers, not {}", question.shown, servers.len(), self.min_servers);

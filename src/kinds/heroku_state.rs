@@ -144,7 +144,7 @@ impl Check for State {
     }
 
     fn check<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<Seen, Failure>> {
-        Box::pin(super::looking(cx, self.look(cx)))
+        Box::pin(super::looking(cx, async { self.look(cx).await.map_err(super::no_data) }))
     }
 
     fn fence<'a>(&'a self) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {

@@ -17,7 +17,8 @@ pub static KIND: Kind = Kind {
     summary: "instructions for a person, a checklist, a value to write down",
     docs: "\
 Shows the instructions to the step's owner and waits until they say that it is done; who said so and the value that they
-wrote down are recorded. The step is theirs alone while it runs. Give it a `verify` wherever a check can prove the result:
+wrote down are recorded. The step is theirs alone while it runs, and takes as long as they take: `timeout` limits the
+checks behind it. Give it a `verify` wherever a check can prove the result:
 people press keys at 2 a.m.
 
 Nobody can know whether a person has done something: an attempt that is cut short is unknown, and a resume asks. It cannot be
@@ -57,7 +58,6 @@ impl Manual {
             biased;
             said = owner.wait_for(Option::is_some) => said.ok().and_then(|said| said.clone()),
             () = cx.cancel.cancelled() => return Err(unknown("cancelled")),
-            () = tokio::time::sleep_until(cx.deadline) => return Err(unknown("timed out")),
         };
         let Some(said) = said else { return Err(unknown("the run ended")) };
         let line = match (&self.value, &said.value) {

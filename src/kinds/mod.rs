@@ -8,6 +8,11 @@
 mod aws_identity;
 #[cfg(feature = "aws")]
 mod cloudwatch_metric;
+mod command;
+mod dns;
+mod dns_authoritative;
+mod dns_propagated;
+mod dns_wait_ttl;
 #[cfg(feature = "aws")]
 mod ecs_deploy;
 #[cfg(feature = "aws")]
@@ -16,15 +21,6 @@ mod ecs_run_task;
 mod ecs_steady;
 #[cfg(feature = "aws")]
 mod elb_healthy;
-#[cfg(feature = "aws")]
-mod route53_set_ttl;
-#[cfg(feature = "aws")]
-mod route53_switch;
-mod command;
-mod dns;
-mod dns_authoritative;
-mod dns_propagated;
-mod dns_wait_ttl;
 #[cfg(feature = "heroku")]
 mod heroku;
 #[cfg(feature = "heroku")]
@@ -36,6 +32,10 @@ mod heroku_state;
 mod http_check;
 mod manual;
 mod reading;
+#[cfg(feature = "aws")]
+mod route53_set_ttl;
+#[cfg(feature = "aws")]
+mod route53_switch;
 mod stop;
 mod wait;
 
@@ -45,7 +45,7 @@ use crate::{
     plan::{Action, Check, Doubt, KindInfo, Param, Params, Registry},
     services::Services,
 };
-use reading::{looking, nothing_to_restore, only_waits};
+use reading::{looking, no_data, nothing_to_restore, only_waits};
 
 /// What the registry knows of a kind.
 pub struct Kind {

@@ -24,6 +24,17 @@ where
     }
 }
 
+/// For a target that was not reached at all: "no data", which is never green and no reason to stop polling.
+pub(super) fn no_data(failure: Failure) -> Failure {
+    match failure.class {
+        Class::FailedNothingDone | Class::Unknown => {
+            let message = format!("no data: {}", failure.message);
+            Failure { class: Class::NotYet, message, ..failure }
+        }
+        _ => failure,
+    }
+}
+
 /// The restore of a kind that changes nothing.
 pub(super) fn nothing_to_restore<'a>() -> BoxFuture<'a, Result<Done, Failure>> {
     Box::pin(async { Ok(Done::new("nothing was changed, so there is nothing to put back")) })

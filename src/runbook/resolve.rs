@@ -4,7 +4,7 @@
 use super::{
     Code, Diagnostic, Env, KindTable, Runbook, Scalar, SecretRef, SecretSource,
     mistakes::nearest,
-    template::{self, Piece},
+    template::{self, Piece, Places},
     value::{Entry, Kind, Span, Table, Value},
 };
 
@@ -17,6 +17,9 @@ pub struct Resolver<'a> {
     runbook: &'a Runbook,
     env: &'a Env,
 }
+
+/// So many mistakes of one text are reported: each costs a look through the whole text for its place.
+const MOST: usize = 20;
 
 /// Where secrets may not be: everything that is shown.
 pub(super) const SHOWN: &str = "a secret cannot be shown";
@@ -136,8 +139,10 @@ impl<'a> Resolver<'a> {
             return text.to_owned();
         }
         let mut filled = String::with_capacity(text.len());
+        let places = Places::new(&self.runbook.source, value, text);
+        let enough = found.len() + MOST;
         for (piece, number) in template::pieces(text) {
-            let span = || template::place(&self.runbook.source, value, text, number);
+            let span = || places.of(number);
             match piece {
                 Piece::Plain(plain) => filled.push_str(plain),
                 Piece::Escaped => filled.push_str("${"),
@@ -147,16 +152,22 @@ impl<'a> Resolver<'a> {
                     Some(Scalar::Int(number)) => filled.push_str(&number.to_string()),
                     Some(Scalar::Float(number)) => filled.push_str(&number.to_string()),
                     None => {
-                        found.push(undefined(self.runbook, name, span(), &[self.env]));
+                        if found.len() < enough {
+                            found.push(undefined(self.runbook, name, span(), &[self.env]));
+                        }
                         filled.push_str(&format!("${{{name}}}"));
                     }
                 },
                 Piece::Secret(name) => {
-                    found.push(secret_mistake(self.runbook, name, span(), no_secret));
+                    if found.len() < enough {
+                        found.push(secret_mistake(self.runbook, name, span(), no_secret));
+                    }
                     filled.push_str(&format!("${{secret.{name}}}"));
                 }
                 Piece::Malformed(why) => {
-                    found.push(malformed(span(), why));
+                    if found.len() < enough {
+                        found.push(malformed(span(), why));
+                    }
                     filled.push_str("${");
                 }
             }

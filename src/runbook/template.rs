@@ -1,5 +1,7 @@
 //! `${name}` and `$${` in a text: the grammar, and where each stands in the file.
 
+use std::cell::OnceCell;
+
 use super::{
     Source,
     value::{Span, Value},
@@ -71,19 +73,35 @@ fn reference(rest: &str) -> (Piece<'_>, &str) {
     (piece, after)
 }
 
-/// Where the `number`th `${` of a text value stands in the file, up to its `}`. The whole value
-/// where an escape in the file (`\u0024{`) makes the two differ.
-pub(super) fn place(source: &Source, value: &Value, text: &str, number: usize) -> Span {
-    let raw = source.slice(&value.span);
-    let mut starts = raw.match_indices("${");
-    if raw.matches("${").count() != text.matches("${").count() {
-        return value.span.clone();
+/// Where the `${` of one text value stand in the file. Looked for once, and only where somebody asks.
+pub(super) struct Places<'v> {
+    source: &'v Source,
+    value: &'v Value,
+    text: &'v str,
+    starts: OnceCell<Option<Vec<usize>>>,
+}
+
+impl<'v> Places<'v> {
+    pub(super) fn new(source: &'v Source, value: &'v Value, text: &'v str) -> Self {
+        Self { source, value, text, starts: OnceCell::new() }
     }
-    let Some((start, _)) = starts.nth(number) else { return value.span.clone() };
-    let rest = &raw[start + 2..];
-    let end = rest.find(['}', '$', '{', '\n', '"']).unwrap_or(rest.len());
-    let end = if rest[end..].starts_with('}') { end + 1 } else { end };
-    value.span.start + start..value.span.start + start + 2 + end
+
+    /// The place of the `number`th `${`, up to its `}`. The whole value where an escape in the file
+    /// (`\u0024{`) makes file and text differ.
+    pub(super) fn of(&self, number: usize) -> Span {
+        let raw = self.source.slice(&self.value.span);
+        let starts = self.starts.get_or_init(|| {
+            let starts: Vec<usize> = raw.match_indices("${").map(|(at, _)| at).collect();
+            (starts.len() == self.text.matches("${").count()).then_some(starts)
+        });
+        let Some(start) = starts.as_ref().and_then(|starts| starts.get(number)).copied() else {
+            return self.value.span.clone();
+        };
+        let rest = &raw[start + 2..];
+        let end = rest.find(['}', '$', '{', '\n', '"']).unwrap_or(rest.len());
+        let end = if rest[end..].starts_with('}') { end + 1 } else { end };
+        self.value.span.start + start..self.value.span.start + start + 2 + end
+    }
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub static FAULTS: &[(&str, &str)] = &[
     ("route53.throttle", "a Route 53 request is refused: Throttling, HTTP 400"),
     ("sts.expired", "an AWS request is refused: ExpiredToken, HTTP 403"),
     ("sts.other_account", "GetCallerIdentity names account 999988887777"),
-    ("web.5xx", "half of the new origin's answers are 500 for 8 s from its next request on"),
+    ("web.5xx", "half of the new origin's answers are 500 for 8 s from its next visitor on"),
 ];
 
 /// How often a fault strikes.

@@ -1,6 +1,8 @@
 //! The world's one owner: a task that applies what it is asked in order, and saves what changed
 //! before the asker hears of it. A change that could not be saved has not happened.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use chrono::{SubsecRound, Utc};
 use tokio::sync::{mpsc, oneshot};
 
@@ -58,14 +60,15 @@ impl Handle {
         let (answer, answered) = oneshot::channel();
         let ask: Ask = Box::new(move |keeper| {
             let now = now();
-            keeper.world.advance(now);
-            let said = f(&mut keeper.world, now);
-            if !keeper.world.dirty || keeper.save().is_ok() {
+            // A defect that one request finds must not end the world for all others.
+            let said = catch_unwind(AssertUnwindSafe(|| {
+                keeper.world.advance(now);
+                f(&mut keeper.world, now)
+            }));
+            match said {
                 // The asker may have gone; what it changed stays changed, as in the real world.
-                let _ = answer.send(said);
-            } else if let Ok(world) = serde_json::from_slice::<World>(&keeper.saved) {
-                let live = std::mem::take(&mut keeper.world.live);
-                keeper.world = World { live, ..world };
+                Ok(said) if !keeper.world.dirty || keeper.save().is_ok() => drop(answer.send(said)),
+                _ => keeper.restore(),
             }
         });
         self.asks.send(ask).await.map_err(|_| Lost)?;
@@ -74,6 +77,14 @@ impl Handle {
 }
 
 impl Keeper {
+    /// Goes back to the world as last saved; what lives with the process stays.
+    fn restore(&mut self) {
+        if let Ok(world) = serde_json::from_slice::<World>(&self.saved) {
+            let live = std::mem::take(&mut self.world.live);
+            self.world = World { live, ..world };
+        }
+    }
+
     fn save(&mut self) -> std::io::Result<()> {
         let bytes = serde_json::to_vec(&self.world).map_err(std::io::Error::other)?;
         self.store.save(&self.world, &bytes)?;

@@ -3,7 +3,7 @@
 //! killed between the two writes neither loses nor doubles a line.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -11,11 +11,14 @@ use std::{
 use super::world::World;
 
 const WORLD: &str = "world.json";
+const LOCK: &str = "world.lock";
 const EFFECTS: &str = "effects.jsonl";
 
 /// A directory that keeps the world; without one it lives in memory.
 pub(super) struct Store {
     dir: Option<PathBuf>,
+    /// Held while the world runs: two processes on one directory would overwrite each other. Ends with the process.
+    _lock: Option<File>,
     /// Number of the newest effect in the file.
     written: u64,
 }
@@ -23,15 +26,23 @@ pub(super) struct Store {
 impl Store {
     /// Opens the directory and reads the world that is in it, if there is one.
     pub fn open(dir: Option<PathBuf>) -> io::Result<(Self, Option<World>)> {
-        let Some(dir) = dir else { return Ok((Self { dir: None, written: 0 }, None)) };
+        let Some(dir) = dir else { return Ok((Self { dir: None, _lock: None, written: 0 }, None)) };
         fs::create_dir_all(&dir)?;
+        let lock = OpenOptions::new().create(true).append(true).open(dir.join(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another process has it"));
+            }
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
         let world = match fs::read(dir.join(WORLD)) {
             Ok(bytes) => Some(serde_json::from_slice::<World>(&bytes).map_err(io::Error::other)?),
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => return Err(e),
         };
         let written = mend(&dir.join(EFFECTS))?;
-        Ok((Self { dir: Some(dir), written }, world))
+        Ok((Self { dir: Some(dir), _lock: Some(lock), written }, world))
     }
 
     /// Where the effects are listed.

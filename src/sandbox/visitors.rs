@@ -15,6 +15,7 @@ use super::{
     dns::{Origins, visit},
     keeper::{Handle, now},
     seed::Seed,
+    web::VISITOR,
     world::{Moment, after},
 };
 
@@ -99,7 +100,7 @@ async fn visitor(world: Handle, which: usize, origins: Origins, host: String, po
 /// The status of `GET /`.
 async fn ask(address: SocketAddr, host: &str) -> Option<u16> {
     let mut stream = TcpStream::connect(address).await.ok()?;
-    let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: visitor\r\nConnection: close\r\n\r\n");
+    let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {VISITOR}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = Vec::new();
     stream.take(64 * 1024).read_to_end(&mut answer).await.ok()?;

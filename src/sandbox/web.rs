@@ -10,6 +10,8 @@ use super::{
     world::{Moment, World, after, iso},
 };
 
+/// What a visitor calls itself; the fault `web.5xx` waits for the first one, not for a check made before the switch.
+pub(super) const VISITOR: &str = "sandbox-visitor";
 /// How long the fault `web.5xx` lasts, in milliseconds.
 const BURST: i64 = 8000;
 /// Orders kept on each side.
@@ -70,7 +72,7 @@ fn page(status: u16, title: &str, text: &str) -> Reply {
 }
 
 /// What the platform in front says where the shop does not get the request.
-fn blocked(world: &mut World, side: Side, now: Moment) -> Option<Reply> {
+fn blocked(world: &mut World, side: Side, asked: &Asked, now: Moment) -> Option<Reply> {
     match side {
         Side::Heroku if world.heroku.maintenance => {
             let text = "This application is undergoing maintenance right now. Please check back later.";
@@ -99,7 +101,7 @@ fn blocked(world: &mut World, side: Side, now: Moment) -> Option<Reply> {
         }
         Side::Aws => {
             let bursting = world.shop.burst_until.is_some_and(|until| now < until);
-            if !bursting && world.strikes("web.5xx") {
+            if !bursting && asked.header("user-agent") == VISITOR && world.strikes("web.5xx") {
                 world.shop.burst_until = Some(after(now, BURST));
             }
             let bursting = world.shop.burst_until.is_some_and(|until| now < until);
@@ -116,7 +118,7 @@ fn blocked(world: &mut World, side: Side, now: Moment) -> Option<Reply> {
 }
 
 fn respond(world: &mut World, side: Side, asked: &Asked, request_id: &str, now: Moment) -> Reply {
-    if let Some(reply) = blocked(world, side, now) {
+    if let Some(reply) = blocked(world, side, asked, now) {
         return reply;
     }
     let release = match side {

@@ -125,7 +125,7 @@ impl World {
         for zone in &mut self.zones {
             zone.advance(now);
         }
-        self.ecs.advance(&mut self.seed, &self.names, now);
+        self.ecs.advance(&mut self.seed, now);
         self.heroku.advance(now);
     }
 

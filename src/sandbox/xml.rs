@@ -48,11 +48,16 @@ impl Node {
                 Event::Empty(tag) => Some(Self::leaf(tag.local_name().as_ref(), "")),
                 Event::End(_) => open.pop(),
                 Event::Text(text) => {
-                    open.last_mut()?.text_push(&text.xml10_content());
+                    let text = text.xml10_content();
+                    match open.last_mut() {
+                        Some(node) => node.text.push_str(&text),
+                        None if text.trim().is_empty() => {}
+                        None => return None,
+                    }
                     None
                 }
                 Event::CData(text) => {
-                    open.last_mut()?.text_push(&text.xml10_content());
+                    open.last_mut()?.text.push_str(&text.xml10_content());
                     None
                 }
                 Event::GeneralRef(reference) => {
@@ -83,10 +88,6 @@ impl Node {
                 }
             }
         }
-    }
-
-    fn text_push(&mut self, text: &str) {
-        self.text.push_str(text);
     }
 
     fn write(&self, out: &mut String) {

@@ -197,6 +197,14 @@ impl App {
         self.match_dialog();
     }
 
+    /// What follows from [`App::tick`] has been seen: a sheet is deaf from here, not from when it was meant
+    /// to be shown, because a terminal may take its time.
+    pub fn presented(&mut self, at: Duration) {
+        if let Some(dialog) = &mut self.dialog {
+            dialog.present(at);
+        }
+    }
+
     /// True once the run is over, or its source has nothing more to say to.
     #[must_use]
     pub fn over(&self) -> bool {
@@ -238,7 +246,7 @@ impl App {
 
     pub(super) fn open(&mut self, topic: Topic) {
         let operator = self.typist().map(|who| who.to_string()).unwrap_or_default();
-        self.dialog = Some(Dialog::open(topic, &self.board, &operator, self.at));
+        self.dialog = Some(Dialog::open(topic, &self.board, &operator));
     }
 
     /// Who types.

@@ -39,8 +39,8 @@ pub enum Topic {
 pub struct Dialog {
     /// What it is about.
     pub topic: Topic,
-    /// When it opened.
-    pub opened: Duration,
+    /// When it was first seen; until then it is deaf.
+    pub seen: Option<Duration>,
     /// Its fields.
     pub form: Form,
     /// The cursor of its list, or the first line shown.
@@ -67,9 +67,9 @@ pub enum Step {
 }
 
 impl Dialog {
-    /// A sheet, opened now.
+    /// A sheet that nobody has seen yet.
     #[must_use]
-    pub fn open(topic: Topic, board: &Board, operator: &str, at: Duration) -> Self {
+    pub fn open(topic: Topic, board: &Board, operator: &str) -> Self {
         let (fields, who): (&'static [Field], String) = match (&topic, &board.ask) {
             (Topic::Ask(_), Some(Ask::StopPoint(ask))) => {
                 (&[Field::Word, Field::Who, Field::Text], ask.decides.to_string())
@@ -87,14 +87,19 @@ impl Dialog {
             (Topic::Note(_), _) => (&[Field::Text], operator.to_owned()),
             (Topic::Ask(_) | Topic::Leave | Topic::Help, _) => (&[], operator.to_owned()),
         };
-        Self { topic, opened: at, form: Form::new(fields, &who), cursor: 0, waiting: None }
+        Self { topic, seen: None, form: Form::new(fields, &who), cursor: 0, waiting: None }
+    }
+
+    /// It has been drawn.
+    pub fn present(&mut self, at: Duration) {
+        self.seen.get_or_insert(at);
     }
 
     /// True while it hears nothing.
     #[must_use]
     pub fn deaf(&self, at: Duration) -> bool {
         let asks = !matches!(self.topic, Topic::Help | Topic::Note(_));
-        asks && at < self.opened + DEAF
+        asks && self.seen.is_none_or(|seen| at < seen + DEAF)
     }
 
     /// True where Space is a letter here: text, or the words of a stop point (`dana go`).

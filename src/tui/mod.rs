@@ -9,16 +9,21 @@
 
 mod act;
 mod app;
+mod decode;
 mod dialog;
 mod draw;
 mod form;
 mod keys;
 mod layout;
+mod terminal;
 mod text;
 mod theme;
+mod view;
 
 pub use app::{App, Effect, Page, Setup};
 pub use dialog::DEAF;
 pub use keys::{Action, Binding, Desk, TABLE, action, table};
 pub use layout::Layout;
+pub use terminal::TuiError;
 pub use theme::Theme;
+pub use view::{Exit, Options, View, run};

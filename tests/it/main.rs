@@ -7,3 +7,6 @@ mod night;
 mod runbook;
 mod sandbox;
 mod views;
+mod kinds;
+mod moto;
+mod night;

@@ -1,6 +1,7 @@
 //! Binding: the table of the file to the typed model, one file per part of the format. Names are
 //! checked for their grammar here and for their existence in `meaning`.
 
+mod contradictions;
 mod env;
 mod fields;
 mod head;

@@ -43,6 +43,8 @@ const FORMS: &[Form] = &[
     },
 ];
 const PEM: &str = "-----BEGIN ";
+/// An RSA key of 8192 bits has 6.4 kB.
+const LONGEST_PEM: usize = 8 * 1024;
 const URL: &str = "://";
 
 /// Reports and hides each.
@@ -82,7 +84,7 @@ fn pem(text: &str, start: usize) -> Option<usize> {
     if !line.contains("PRIVATE KEY") {
         return None;
     }
-    let rest = &text[start..];
+    let rest = &text[start..text.floor_char_boundary(start + LONGEST_PEM)];
     let close = rest.find("-----END ").and_then(|at| rest[at..].find('\n').map(|n| at + n));
     Some(start + close.unwrap_or(line.len()))
 }

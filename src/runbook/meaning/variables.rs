@@ -7,7 +7,7 @@ use crate::{
     base::EnvName,
     runbook::{
         Diagnostics, Env, KindTable, Rollback, Runbook, SecretSource, resolve,
-        template::{self, Piece},
+        template::{self, Piece, Places},
         value::{Kind, Table, Value},
     },
 };
@@ -89,13 +89,17 @@ impl Look<'_, '_> {
 
     /// `no_secret`: why none may be here; `None`: one may stand alone.
     fn text(&mut self, value: &Value, text: &str, only: Option<&[EnvName]>, no_secret: Option<&str>) {
-        if !text.contains("${") || self.d.full() {
+        if !text.contains("${") {
             return;
         }
         let pieces = template::pieces(text);
         let alone = pieces.len() == 1;
+        let places = Places::new(&self.runbook.source, value, text);
         for (piece, number) in &pieces {
-            let span = || template::place(&self.runbook.source, value, text, *number);
+            if self.d.full() {
+                return;
+            }
+            let span = || places.of(*number);
             match piece {
                 Piece::Plain(_) | Piece::Escaped => {}
                 Piece::Malformed(why) => self.d.push(resolve::malformed(span(), why)),

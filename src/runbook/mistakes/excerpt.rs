@@ -17,6 +17,8 @@ use crate::{
 const AROUND: usize = 50;
 /// A line up to this long is shown whole.
 const WHOLE: usize = 130;
+/// Lines between two places that are still drawn as one excerpt: the renderer walks over all of them.
+const FAR: usize = 20_000;
 /// A marked place is shown up to this long.
 const MARKED: usize = 100;
 
@@ -25,8 +27,8 @@ pub(super) struct Excerpt {
     pub text: String,
     /// Number of the first line, from 1.
     pub first: usize,
-    /// The marked places in `text`, in the order of the diagnostic: its own, then the related.
-    pub marks: Vec<Range<usize>>,
+    /// The marked places in `text`, in the order of the diagnostic: its own, then the related. `None`: too far to show.
+    pub marks: Vec<Option<Range<usize>>>,
 }
 
 /// A span cut to its first line and to a length that can be shown.
@@ -44,20 +46,23 @@ pub(super) fn excerpt(source: &Source, masked: &[Span], diagnostic: &Diagnostic)
         .chain(diagnostic.related.iter().map(|(span, _)| span))
         .map(|span| on_one_line(source, span))
         .collect();
-    let lines: BTreeSet<usize> = spans.iter().map(|span| source.line_index(span.start)).collect();
+    let line_of = |span: &Span| source.line_index(span.start);
+    let own = spans.first().map_or(0, line_of);
+    let near = |span: &Span| line_of(span).abs_diff(own) <= FAR;
+    let lines: BTreeSet<usize> = spans.iter().filter(|span| near(span)).map(line_of).collect();
     let (first, last) = (lines.first().copied().unwrap_or(0), lines.last().copied().unwrap_or(0));
     let mut text = String::new();
     let mut moved = BTreeMap::new();
     for index in first..=last {
-        let near = lines.range(index.saturating_sub(1)..=index + 1).next().is_some();
-        if near {
+        if lines.range(index.saturating_sub(1)..=index + 1).next().is_some() {
             let here: Vec<&Span> = spans.iter().filter(|s| source.line_index(s.start) == index).collect();
             show_line(source, masked, index, &here, &mut text, &mut moved);
         }
         text.push('\n');
     }
     let at = |offset: usize| moved.get(&offset).copied().unwrap_or(0);
-    let marks = spans.iter().map(|span| at(span.start)..at(span.end).max(at(span.start))).collect();
+    let mark = |span: &Span| at(span.start)..at(span.end).max(at(span.start));
+    let marks = spans.iter().map(|span| near(span).then(|| mark(span))).collect();
     Excerpt { text, first: first + 1, marks }
 }
 

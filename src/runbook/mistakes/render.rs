@@ -33,10 +33,10 @@ impl Diagnostics {
             Severity::Warning => Level::WARNING,
         };
         let labels = std::iter::once(&diagnostic.label).chain(diagnostic.related.iter().map(|(_, label)| label));
-        let annotations = excerpt.marks.iter().zip(labels).enumerate().map(|(i, (mark, label))| {
+        let annotations = excerpt.marks.iter().zip(labels).enumerate().filter_map(|(i, (mark, label))| {
             let kind = if i == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
-            let annotation = kind.span(mark.clone());
-            if label.is_empty() { annotation } else { annotation.label(label.as_str()) }
+            let annotation = kind.span(mark.clone()?);
+            Some(if label.is_empty() { annotation } else { annotation.label(label.as_str()) })
         });
         let mut groups = vec![
             level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.as_str()).element(

@@ -42,6 +42,11 @@ pub(super) fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Tom
     let mut header = None;
     for error in errors {
         let span = error.span().unwrap_or(0..0);
+        if diagnostics.full() {
+            // Looking for the first of two costs a look upwards; a flood of them only counts.
+            diagnostics.push(Diagnostic::error(Code::DUPLICATE_KEY, span, ""));
+            continue;
+        }
         let known = told.contains(&source.line_index(span.start));
         if !known && broken_at.is_none_or(|at| span.start < at) {
             diagnostics.extend(twice_defined(source, error.message(), span, &mut header));

@@ -30,7 +30,18 @@ pub(super) fn answer(world: &World, action: &str, form: &Form, now: Moment) -> R
             if group != target_group_arn(world) {
                 return Err((400, "TargetGroupNotFound", "One or more target groups not found".into()));
             }
-            let targets = world.ecs.targets(&world.names.web, now);
+            let mut targets: Vec<_> =
+                world.ecs.targets(&world.names.web, now).into_iter().map(|(ip, it)| (ip, Some(it))).collect();
+            let asked: Vec<&str> = (1..).map_while(|i| field(form, &format!("Targets.member.{i}.Id"))).collect();
+            if !asked.is_empty() {
+                targets.retain(|(ip, _)| asked.contains(&ip.as_str()));
+                let missing = asked
+                    .iter()
+                    .filter(|ip| !targets.iter().any(|(it, _)| it == *ip))
+                    .map(|ip| ((*ip).to_owned(), None));
+                let missing: Vec<_> = missing.collect();
+                targets.extend(missing);
+            }
             let described = targets.into_iter().map(|(ip, health)| {
                 let target = [
                     Node::leaf("Id", ip),
@@ -110,13 +121,16 @@ pub(super) fn answer(world: &World, action: &str, form: &Form, now: Moment) -> R
     }
 }
 
-fn state(health: Health) -> Vec<Node> {
+fn state(health: Option<Health>) -> Vec<Node> {
     let with = |state, reason, description| {
         vec![Node::leaf("State", state), Node::leaf("Reason", reason), Node::leaf("Description", description)]
     };
     match health {
-        Health::Initial => with("initial", "Elb.RegistrationInProgress", "Target registration is in progress"),
-        Health::Healthy => vec![Node::leaf("State", "healthy")],
-        Health::Draining => with("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress"),
+        Some(Health::Initial) => with("initial", "Elb.RegistrationInProgress", "Target registration is in progress"),
+        Some(Health::Healthy) => vec![Node::leaf("State", "healthy")],
+        Some(Health::Draining) => {
+            with("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress")
+        }
+        None => with("unused", "Target.NotRegistered", "Target is not registered to the target group"),
     }
 }

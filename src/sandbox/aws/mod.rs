@@ -6,6 +6,7 @@ mod cloudwatch;
 pub(super) mod ecs;
 mod elb;
 pub(super) mod metrics;
+mod protocol;
 pub(super) mod route53;
 mod secrets;
 mod sigv4;
@@ -13,14 +14,12 @@ mod sts;
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use super::{
-    http::{Asked, Reply, pairs},
+    http::{Asked, Reply},
     keeper::Handle,
     world::{Moment, World, since},
-    xml::Node,
 };
+use protocol::{Form, No, error, field, json_service, members, query_service};
 pub(super) use sigv4::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 
 /// Route 53 refuses the sixth request within a second, for the whole account.
@@ -133,76 +132,4 @@ fn dispatch(world: &mut World, caller: &Caller<'_>, service: &str, now: Moment) 
         }
         other => no((404, "UnknownOperationException", format!("service `{other}` is not part of the sandbox"))),
     }
-}
-
-/// A refusal: HTTP status, code, message.
-type No = (u16, &'static str, String);
-
-/// The awsJson protocols: the operation is in `X-Amz-Target`, parameters and answer are JSON.
-fn json_service(caller: &Caller<'_>, answer: impl FnOnce(&str, &Value) -> Result<Value, No>) -> Result<Reply, No> {
-    let target = caller.asked.header("x-amz-target");
-    let operation = target.rsplit('.').next().unwrap_or_default();
-    let params: Value = if caller.asked.body.is_empty() {
-        json!({})
-    } else {
-        serde_json::from_slice(&caller.asked.body)
-            .map_err(|_| (400, "SerializationException", "the body is not JSON".to_owned()))?
-    };
-    let content_type = json_type(caller.asked);
-    answer(operation, &params).map(|body| Reply::new(200, content_type, body.to_string()))
-}
-
-fn json_type(asked: &Asked) -> &'static str {
-    if asked.header("content-type").contains("json-1.0") {
-        "application/x-amz-json-1.0"
-    } else {
-        "application/x-amz-json-1.1"
-    }
-}
-
-/// Parameters of a query request: `Action`, and `A.member.1.B`.
-type Form = Vec<(String, String)>;
-
-/// The awsQuery protocol: a form in, XML out.
-fn query_service(
-    caller: &Caller<'_>,
-    xmlns: &str,
-    answer: impl FnOnce(&str, &Form) -> Result<Vec<Node>, No>,
-) -> Result<Reply, No> {
-    let mut form = pairs(&String::from_utf8_lossy(&caller.asked.body));
-    form.extend(caller.asked.query_pairs());
-    let action = field(&form, "Action").unwrap_or_default().to_owned();
-    let result = answer(&action, &form)?;
-    let metadata = Node::of("ResponseMetadata", [Node::leaf("RequestId", &caller.request_id)]);
-    let children = [Node::of(&format!("{action}Result"), result), metadata];
-    let root = Node::of(&format!("{action}Response xmlns=\"{xmlns}\""), children);
-    Ok(Reply::new(200, "text/xml", root.document()))
-}
-
-/// One parameter of a form.
-fn field<'a>(form: &'a Form, name: &str) -> Option<&'a str> {
-    form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-}
-
-/// The members of a list of a form, in order: `NAME.member.1`, `NAME.member.2`, ….
-fn members<'a>(form: &'a Form, name: &str) -> Vec<&'a str> {
-    (1..).map_while(|i| field(form, &format!("{name}.member.{i}"))).collect()
-}
-
-/// An error in the protocol that the request was sent in.
-fn error(asked: &Asked, service: &str, status: u16, code: &str, message: &str, request_id: &str) -> Reply {
-    if service == "route53" {
-        return route53::wire::error(status, code, message, request_id);
-    }
-    if asked.header("smithy-protocol") == "rpc-v2-cbor" {
-        let body = json!({ "__type": format!("com.amazonaws.cloudwatch#{code}"), "message": message });
-        return Reply::new(status, "application/cbor", cbor::encode(&body)).with("smithy-protocol", "rpc-v2-cbor");
-    }
-    if !asked.header("x-amz-target").is_empty() {
-        let body = json!({ "__type": code, "message": message }).to_string();
-        return Reply::new(status, json_type(asked), body).with("x-amzn-errortype", code);
-    }
-    let error = [Node::leaf("Type", "Sender"), Node::leaf("Code", code), Node::leaf("Message", message)];
-    let root = Node::of("ErrorResponse", [Node::of("Error", error), Node::leaf("RequestId", request_id)]);
-    Reply::new(status, "text/xml", root.document())
 }

@@ -35,6 +35,26 @@ pub(in crate::sandbox) enum Step {
     NotOurs,
 }
 
+impl Step {
+    /// How many seconds it holds; `None` where it must not be kept.
+    pub fn ttl(&self) -> Option<u32> {
+        match self {
+            Self::Found(records) => Some(records.iter().map(|record| record.ttl).min().unwrap_or(0)),
+            Self::Alias(record, _) | Self::NoData(record) | Self::NoName(record) => Some(record.ttl),
+            Self::NotOurs => None,
+        }
+    }
+
+    /// Makes it hold for so many seconds.
+    pub fn set_ttl(&mut self, ttl: u32) {
+        match self {
+            Self::Found(records) => records.iter_mut().for_each(|record| record.ttl = ttl),
+            Self::Alias(record, _) | Self::NoData(record) | Self::NoName(record) => record.ttl = ttl,
+            Self::NotOurs => {}
+        }
+    }
+}
+
 /// Where the two origins listen.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::sandbox) struct Origins {

@@ -96,23 +96,18 @@ fn look(world: &mut World, which: usize, origins: Origins, name: &Name, rtype: R
         let left = u32::try_from(since(entry.expires, now).as_secs()).unwrap_or(u32::MAX);
         return (step, left);
     }
-    let step = step(world, origins, name, rtype);
-    let mut ttl = match &step {
-        Step::Found(records) => records.iter().map(|record| record.ttl).min().unwrap_or(0),
-        Step::Alias(record, _) | Step::NoData(record) | Step::NoName(record) => record.ttl,
-        Step::NotOurs => return (step, 0),
-    };
+    let mut step = step(world, origins, name, rtype);
+    let Some(ttl) = step.ttl() else { return (step, 0) };
     let host = name.to_ascii().trim_end_matches('.') == world.names.host;
-    let (key, mut kept) = match &step {
+    let positive = matches!(step, Step::Found(_) | Step::Alias(..));
+    if which == 1 && host && positive && ttl < STALE.0 && world.strikes("dns.stale") {
+        step.set_ttl(STALE.1);
+    }
+    let ttl = step.ttl().unwrap_or(ttl);
+    let (key, kept) = match &step {
         Step::Alias(record, _) => ((name.clone(), RecordType::CNAME), Step::Found(vec![record.clone()])),
         step => ((name.clone(), rtype), step.clone()),
     };
-    if which == 1 && host && ttl < STALE.0 && matches!(kept, Step::Found(_)) && world.strikes("dns.stale") {
-        ttl = STALE.1;
-        if let Step::Found(records) = &mut kept {
-            records.iter_mut().for_each(|record| record.ttl = ttl);
-        }
-    }
     let entries = &mut world.live.caches[which].entries;
     if entries.len() >= KEPT {
         entries.clear();

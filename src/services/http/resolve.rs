@@ -46,14 +46,18 @@ impl Http {
             ));
         };
         let name = dns::name(host)?;
-        let answer = self.dns.ask(resolver, &name, RecordType::A, Transport::Udp, true).await?;
-        let values = answer.values(&name, RecordType::A);
-        let ips = values.iter().filter_map(|value| value.parse().ok()).collect::<Vec<IpAddr>>();
+        let mut ips = Vec::new();
+        let mut said = Vec::new();
+        for kind in [RecordType::A, RecordType::AAAA] {
+            let answer = self.dns.ask(resolver, &name, kind, Transport::Udp, true).await?;
+            ips.extend(answer.values(&name, kind).iter().filter_map(|value| value.parse::<IpAddr>().ok()));
+            said.push(answer.words(&name, kind));
+        }
         if ips.is_empty() {
-            let words = answer.words(&name, RecordType::A);
+            let said = said.join(", ");
             return Err(Failure::new(
                 Class::FailedNothingDone,
-                format!("{host} does not resolve: {resolver} says {words}"),
+                format!("{host} does not resolve: {resolver} says {said}"),
             ));
         }
         inside(host, ips)

@@ -30,7 +30,7 @@ impl Canvas<'_> {
             return;
         }
         let cells = cells.min(area.right() - x);
-        self.buffer.set_stringn(x, y, text::fit(words, cells.into()), cells.into(), style);
+        self.buffer.set_stringn(x, y, text::fit(words, cells.into()), cells.into(), Style::reset().patch(style));
     }
 
     /// Text of a role.

@@ -198,6 +198,13 @@ fn a_later_format_is_named() {
     let damage = verify(line.as_bytes(), &[]).damage.unwrap();
     assert_eq!((damage.flaw.clone(), damage.line), (Flaw::Newer(7), 1));
     assert!(damage.to_string().contains("format 7, this version reads format 1"), "{damage}");
+
+    let made = made(0, 0);
+    made.set(line.as_bytes());
+    std::fs::remove_file(made.dir.join("head")).unwrap();
+    let refused = RunDir::resume::<Value>(&made.dir, Default::default(), |_, _| ());
+    assert!(matches!(refused, Err(gonogo::journal::RunDirError::Newer(7))), "{refused:?}");
+    assert_eq!(made.bytes(), line.as_bytes());
 }
 
 #[test]

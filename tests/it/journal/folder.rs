@@ -120,6 +120,7 @@ fn a_folder_that_is_a_link_is_refused() {
     let other = made.state.path().join("runs/20261206-013000-7f3a9d");
     symlink(&made.dir, &other).unwrap();
     refused(resume(&other), "link");
+    refused(resume(&other.join("")), "link");
     refused(RunDir::view(&other).map(drop), "link");
     let listed = runs(made.state.path()).unwrap();
     assert_eq!(listed.iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), [RUN]);

@@ -65,3 +65,17 @@ async fn a_broken_journal_says_so_every_time() {
     assert_eq!(thread.seal().await.unwrap_err(), first);
     assert_eq!(thread.last_words(vec![text(2, 10)]).await.unwrap_err(), first);
 }
+
+#[tokio::test]
+async fn a_run_that_waits_is_sealed() {
+    let state = tempfile::tempdir().unwrap();
+    let thread = JournalThread::sealing_every(Duration::from_millis(20), create(state.path())).unwrap();
+    thread.append(vec![text(1, 10)], true).await.unwrap();
+    let view = RunDir::view(thread.dir().path()).unwrap();
+    let sealed = async {
+        while view.verify(&[]).unwrap().anchored_to != Some(1) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), sealed).await.unwrap();
+}

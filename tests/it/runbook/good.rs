@@ -112,3 +112,29 @@ fn line_ends_and_a_byte_order_mark_change_nothing() {
     assert_eq!(a.steps.len(), b.steps.len());
     assert_ne!(a.source.sha256(), b.source.sha256());
 }
+
+/// Every key that the reader knows is in the runbook that shows them all.
+#[test]
+fn every_key_is_shown() {
+    let text = std::fs::read_to_string(folder("good").join("every-key.toml")).unwrap();
+    let broken = text.lines().map(|line| if line == "[[step]]" { "[[step]]\nzzz = 1" } else { line });
+    let found = parse(broken.collect::<Vec<_>>().join("\n").as_bytes(), "x").diagnostics;
+    let known = found.iter().find_map(|d| d.help.as_deref()?.strip_prefix("known keys: ")).unwrap();
+    for key in known.split(", ") {
+        let there =
+            text.lines().any(|line| line.trim_start_matches(['[', ' ']).trim_start_matches("step.").starts_with(key));
+        assert!(there, "`{key}` is not in every-key.toml");
+    }
+}
+
+/// `cargo test --release --test it -- --ignored --nocapture speed_of_2000_steps`
+#[test]
+#[ignore = "a figure, not an assertion"]
+fn speed_of_2000_steps() {
+    let text = (0..2000)
+        .map(|i| step(&format!("s{i}"), "action = { kind = \"manual\", text = \"in ${env}\" }\nrollback = \"restore\""))
+        .collect::<String>();
+    let start = std::time::Instant::now();
+    assert!(with_head(&text).diagnostics.is_empty());
+    println!("{} bytes in {:?}", text.len(), start.elapsed());
+}

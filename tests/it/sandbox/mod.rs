@@ -3,6 +3,8 @@
 mod cli;
 mod dns;
 mod ecs;
+mod faults;
+mod garbage;
 mod heroku;
 mod query;
 mod restart;

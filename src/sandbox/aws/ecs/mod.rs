@@ -41,10 +41,13 @@ pub(in crate::sandbox) enum Health {
 }
 
 impl Ecs {
-    /// Lets the schedulers do what is due by `now`.
-    pub fn advance(&mut self, seed: &mut Seed, _names: &WorldNames, now: Moment) {
-        for service in &mut self.services {
-            service.advance(seed, &mut self.tasks, now);
+    /// Lets the schedulers do what is due by `now`: one moment after the other, whichever service it belongs
+    /// to, so that it makes no difference how often somebody looks.
+    pub fn advance(&mut self, seed: &mut Seed, now: Moment) {
+        loop {
+            let next = self.services.iter_mut().filter_map(|it| it.due(&self.tasks).map(|due| (due, it)));
+            let Some((due, service)) = next.min_by_key(|(due, _)| *due).filter(|(due, _)| *due <= now) else { break };
+            service.schedule(seed, &mut self.tasks, due);
         }
         let stopped = self.tasks.iter().filter(|task| task.is_stopped(now)).count();
         if stopped > STOPPED_KEPT {
@@ -149,4 +152,84 @@ fn arn(names: &WorldNames, rest: &str) -> String {
 
 fn text<'a>(params: &'a Value, name: &str) -> &'a str {
     params[name].as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::{http::Asked, world::after};
+
+    fn call(world: &mut World, operation: &str, params: Value, now: Moment) {
+        let (headers, body) = (hyper::HeaderMap::new(), hyper::body::Bytes::new());
+        let asked = Asked { method: "POST".into(), path: "/".into(), query: String::new(), headers, body };
+        let caller = Caller { asked: &asked, request_id: "r".into() };
+        // A refusal is an outcome like any other.
+        let _ = answer(world, &caller, operation, &params, now);
+    }
+
+    fn operate(world: &mut World, what: u64, now: Moment) {
+        let update = |service: &str, definition: &str, desired: u64| json!({ "cluster": "acme", "service": service, "taskDefinition": definition, "desiredCount": desired });
+        let (operation, params) = match what % 8 {
+            0 => ("UpdateService", update("web", "web:42", 2)),
+            1 => ("UpdateService", update("web", "web-broken", 1 + what % 3)),
+            2 => ("UpdateService", update("web", "web-missing", 1)),
+            3 => ("UpdateService", update("worker", "worker:8", what % 4)),
+            4 => ("UpdateService", json!({ "cluster": "acme", "service": "web", "desiredCount": 1 + what % 4 })),
+            5 => ("UpdateService", json!({ "cluster": "acme", "service": "web", "forceNewDeployment": true })),
+            6 => (
+                "RunTask",
+                json!({ "cluster": "acme", "taskDefinition": "migrate", "clientToken": (what % 16).to_string() }),
+            ),
+            _ => {
+                let nth = usize::try_from(what / 8).unwrap() % world.ecs.tasks.len();
+                ("StopTask", json!({ "cluster": "acme", "task": world.ecs.tasks[nth].id }))
+            }
+        };
+        call(world, operation, params, now);
+    }
+
+    /// Whoever looks, and however often, sees the same: what happens depends on the moments that were written
+    /// down, and comes to rest.
+    #[test]
+    fn looking_changes_nothing_and_everything_comes_to_rest() {
+        let start = chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        for round in 0..150 {
+            let mut dice = Seed::new(round);
+            let mut rarely = World::new(WorldNames::default(), round, start);
+            let mut often = rarely.clone();
+            let mut now = start;
+            for _ in 0..6 {
+                for _ in 0..dice.below(6) {
+                    now = after(now, i64::try_from(dice.below(900)).unwrap());
+                    often.advance(now);
+                }
+                now = after(now, i64::try_from(dice.below(900)).unwrap());
+                let what = dice.next();
+                for world in [&mut rarely, &mut often] {
+                    world.advance(now);
+                    operate(world, what, now);
+                }
+            }
+            for _ in 0..40 {
+                now = after(now, 900);
+                often.advance(now);
+            }
+            rarely.advance(now);
+            assert_eq!(json!(rarely.ecs), json!(often.ecs), "round {round}");
+            for service in &rarely.ecs.services {
+                let group = format!("service:{}", service.name);
+                let own = rarely.ecs.tasks.iter().filter(|task| task.group == group && !task.is_stopped(now));
+                let healthy = own.clone().filter(|task| task.is_healthy(now)).count();
+                let primary = service.primary().unwrap();
+                assert_eq!((own.count(), healthy), (service.desired as usize, healthy), "round {round}: {service:?}");
+                assert_eq!(healthy, service.desired as usize, "round {round}: {service:?}");
+                assert_eq!(
+                    (service.deployments.len(), primary.rollout),
+                    (1, Rollout::Completed),
+                    "round {round}: {service:?}"
+                );
+                assert_eq!(primary.fate, Fate::Serves, "round {round}: the breaker brings the good one back");
+            }
+        }
+    }
 }

@@ -102,21 +102,20 @@ impl Service {
         self.steady = false;
     }
 
-    /// Runs the scheduler for every moment up to `now` at which it has something to do.
-    pub fn advance(&mut self, seed: &mut Seed, tasks: &mut Vec<Task>, now: Moment) {
-        let group = format!("service:{}", self.name);
-        loop {
-            let own = tasks.iter().filter(|task| task.group == group).flat_map(Task::moments);
-            let mine = self.deployments.first().map(|primary| primary.not_before);
-            let due = own.chain(mine).chain(self.retry_at).filter(|at| *at > self.seen).min();
-            let Some(due) = due.filter(|due| *due <= now) else { return };
-            self.seen = due;
-            self.schedule(seed, tasks, due);
-        }
+    /// The next moment at which the scheduler has something to do.
+    pub fn due(&self, tasks: &[Task]) -> Option<Moment> {
+        let own = tasks.iter().filter(|task| task.group == self.group()).flat_map(Task::moments);
+        let mine = self.deployments.first().map(|primary| primary.not_before);
+        own.chain(mine).chain(self.retry_at).filter(|at| *at > self.seen).min()
+    }
+
+    fn group(&self) -> String {
+        format!("service:{}", self.name)
     }
 
     /// Looks once at everything, as of `now`.
     pub fn schedule(&mut self, seed: &mut Seed, tasks: &mut Vec<Task>, now: Moment) {
+        self.seen = now;
         self.count_failures(seed, tasks, now);
         let Some(primary) = self.deployments.first().cloned() else { return };
         let of = |task: &Task, id: &str| task.started_by.as_deref() == Some(id);
@@ -128,9 +127,7 @@ impl Service {
         }
         let mut extra = alive.saturating_sub(desired);
         let healthy = tasks.iter().filter(|task| of(task, &primary.id) && task.is_healthy(now)).count();
-        for task in
-            tasks.iter_mut().filter(|task| task.group == format!("service:{}", self.name) && !task.is_ending(now))
-        {
+        for task in tasks.iter_mut().filter(|task| task.group == self.group() && !task.is_ending(now)) {
             let scaled = of(task, &primary.id) && extra > 0;
             extra -= usize::from(scaled);
             let replaced = !of(task, &primary.id) && (healthy >= desired || self.is_failed(task));
@@ -144,7 +141,7 @@ impl Service {
                 task.stop(now, "ServiceSchedulerInitiated", &reason);
             }
         }
-        let others = tasks.iter().filter(|task| task.group == format!("service:{}", self.name));
+        let others = tasks.iter().filter(|task| task.group == self.group());
         let old_left = others.clone().any(|task| !of(task, &primary.id) && !task.is_stopped(now));
         let exact = others.filter(|task| !task.is_stopped(now)).count() == desired;
         if healthy >= desired && !old_left && exact && now >= primary.not_before {
@@ -163,7 +160,7 @@ impl Service {
                 id: seed.hex(32),
                 family: primary.family.clone(),
                 revision: primary.revision,
-                group: format!("service:{}", self.name),
+                group: self.group(),
                 started_by: Some(primary.id.clone()),
                 ip: format!("10.0.{}.{}", 1 + seed.below(3), 10 + seed.below(200)),
                 overrides: serde_json::json!({ "containerOverrides": [] }),

@@ -122,7 +122,6 @@ pub(super) fn update(world: &mut World, params: &Value, request_id: &str, now: M
     if deploys {
         service.deploy(&mut seed, wanted.clone(), fate, now);
     }
-    service.seen = now;
     service.schedule(&mut seed, &mut ecs.tasks, now);
     world.seed = seed;
     let detail = format!(
