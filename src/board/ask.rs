@@ -100,7 +100,7 @@ pub struct StopAsk {
     pub question: String,
     /// How long it has been asked: `0m38`.
     pub waited: String,
-    /// The criteria.
+    /// The criteria, red ones first, then those not looked at yet.
     pub checks: Vec<Check>,
     /// Who votes, and who decides.
     pub votes: Vec<Vote>,
@@ -315,7 +315,7 @@ impl Ask {
             criteria: Vec::new(),
         };
         let stop = step.stop.as_ref().unwrap_or(&none);
-        let checks: Vec<Check> = stop
+        let mut checks: Vec<Check> = stop
             .criteria
             .iter()
             .zip(&run.criteria)
@@ -326,6 +326,12 @@ impl Ask {
                 clock: seen.at.map(|at| face.clock(at)).unwrap_or_default(),
             })
             .collect();
+        // What stands against a go must be seen even where not all of it can be.
+        checks.sort_by_key(|check| match check.ok {
+            Some(false) => 0,
+            None => 1,
+            Some(true) => 2,
+        });
         let vote = |who: &PersonId| {
             let cast = run.votes.iter().find(|(voter, _, _)| voter == who);
             Vote {
@@ -360,8 +366,8 @@ impl Ask {
             votes,
             decides: stop.decides.clone(),
             voters: stop.voters.clone(),
-            if_go: stop.if_go.clone().or(work).unwrap_or_else(|| "the run goes on".into()),
-            if_no_go: stop.if_no_go.clone().unwrap_or_else(|| "hold here".into()) + &frozen.unwrap_or_default(),
+            if_go: sentence(&stop.if_go.clone().or(work).unwrap_or_else(|| "the run goes on".into())),
+            if_no_go: sentence(stop.if_no_go.as_deref().unwrap_or("hold here")) + &frozen.unwrap_or_default(),
             no_go: run
                 .forward
                 .no_go
@@ -457,7 +463,7 @@ impl Ask {
                 undo_words(&step.undo),
                 format!("{} is as it was before the run, then the next undo is asked for", i + 1),
                 "undo".to_owned(),
-                "the word".to_owned(),
+                String::new(),
             ),
             Leg::Forward => {
                 let (kind, lead) = if step.no_return {
@@ -570,6 +576,12 @@ fn place(outline: &Outline) -> String {
         .join("  ")
 }
 
+/// With a full stop at its end.
+fn sentence(text: &str) -> String {
+    let text = text.trim_end();
+    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
+}
+
 /// How a step is taken back, in words.
 #[must_use]
 pub fn undo_words(undo: &Undo) -> Vec<String> {
@@ -601,6 +613,11 @@ fn footing(state: &RunState, timing: &Timing) -> String {
     if timing.bar.undo_steps == 0 {
         return "Nothing has been changed so far.".into();
     }
-    let word = timing.bar.state.word();
-    format!("Rollback is {word}: {} steps, ~{}.", timing.bar.undo_steps, spoken(timing.bar.undo))
+    let bar = &timing.bar;
+    let steps = if bar.undo_steps == 1 { "step" } else { "steps" };
+    let risky = match bar.risky_steps.len() {
+        0 => String::new(),
+        risky => format!("; {risky} without a tried way back"),
+    };
+    format!("Rollback is {}: {} {steps}, ~{}{risky}.", bar.state.word(), bar.undo_steps, spoken(bar.undo))
 }

@@ -58,13 +58,13 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// `asks: skip + why`.
+    /// `type skip + why`.
     #[must_use]
     pub fn asks(&self) -> String {
         match (self.word, &self.reason) {
             (None, _) => String::new(),
-            (Some(word), Reason::Needed(_)) => format!("asks: {word} + why"),
-            (Some(word), Reason::Optional) => format!("asks: {word}"),
+            (Some(word), Reason::Needed(_)) => format!("type {word} + why"),
+            (Some(word), Reason::Optional) => format!("type {word}"),
         }
     }
 }
@@ -93,7 +93,7 @@ pub(super) fn failure_choices(
         loses: Vec::new(),
     };
     let mut choices = vec![
-        plain('h', Act::Hold, "Hold", "keep everything as it is, think"),
+        plain('h', Act::Hold, "Hold", "keep everything as it is"),
         plain('l', Act::Log, "Log", "open the log of this step"),
     ];
     if looking {
@@ -113,16 +113,16 @@ pub(super) fn failure_choices(
         loses: unsure.map(|why| format!("{why}: it may happen twice")).into_iter().collect(),
         ..plain('r', Act::Retry, "Retry", verb)
     });
-    let by_hand = if leg == Leg::Back { "I undid it by hand; go on" } else { "I did it by hand; check it, go on" };
+    let by_hand = if leg == Leg::Back { "I undid it myself; go on" } else { "I did it; check it, go on" };
     choices.push(Choice {
         word: Some("done"),
         reason: Reason::Needed("what was done by hand".into()),
         ..plain('d', Act::ByHand, "Done by hand", by_hand)
     });
     let skipped = if leg == Leg::Back {
-        format!("leave {number} as it is, go on undoing")
+        format!("leave {number}, go on undoing")
     } else {
-        format!("leave {number} failed, go on after it")
+        format!("leave {number} failed, go on")
     };
     choices.push(Choice {
         word: Some("skip"),
@@ -142,7 +142,8 @@ pub(super) fn standing_choices(state: &RunState, timing: &Timing) -> Vec<Choice>
         return choices;
     }
     if state.crossed.is_none() && state.rollback.is_none() && !order.is_empty() {
-        let numbers: Vec<String> = order.iter().map(|i| (i + 1).to_string()).collect();
+        let back: Vec<usize> = order.iter().copied().filter(|&i| state.outlines()[i].undoable()).collect();
+        let numbers: Vec<String> = back.iter().map(|i| (i + 1).to_string()).collect();
         let stays: Vec<String> = order
             .iter()
             .filter_map(|&i| match &state.outlines()[i].undo {
@@ -160,7 +161,7 @@ pub(super) fn standing_choices(state: &RunState, timing: &Timing) -> Vec<Choice>
             act: Act::RollBack,
             step: None,
             label: "Roll back",
-            does: format!("undo {}", range(&order)),
+            does: range(&back),
             cost: format!("~{}", spoken(timing.bar.undo)),
             word: Some("rollback"),
             reason: Reason::Optional,
@@ -172,7 +173,7 @@ pub(super) fn standing_choices(state: &RunState, timing: &Timing) -> Vec<Choice>
         act: Act::Abort,
         step: None,
         label: "Abort",
-        does: "stop the run, undo nothing".into(),
+        does: "stop here, undo nothing".into(),
         cost: String::new(),
         word: Some("abort"),
         reason: Reason::Optional,
@@ -193,12 +194,12 @@ fn undo_order(state: &RunState) -> Vec<usize> {
     order
 }
 
-/// `10, 9 and 6`, or `6 steps: 10 to 5`.
+/// `undo 10 and 9`, or `undo 6 steps: 10 to 5`.
 fn range(order: &[usize]) -> String {
     match order {
-        [one] => format!("{}", one + 1),
-        [one, two] => format!("{} and {}", one + 1, two + 1),
-        [first, .., last] => format!("{} steps, {} first, {} last", order.len(), first + 1, last + 1),
-        [] => "nothing".into(),
+        [one] => format!("undo {}", one + 1),
+        [one, two] => format!("undo {} and {}", one + 1, two + 1),
+        [first, .., last] => format!("undo {} steps: {} to {}", order.len(), first + 1, last + 1),
+        [] => "undo nothing".into(),
     }
 }

@@ -56,6 +56,22 @@ impl Detail {
         if let Some(stop) = &step.stop {
             add("asks", Role::Plain, format!("{} ({} decides)", stop.question, stop.decides));
         }
+        if let Some(stop) = &step.stop {
+            for (j, (words, seen)) in stop.criteria.iter().zip(&run.criteria).enumerate() {
+                let (verdict, role) = match seen.ok {
+                    Some(true) => ("pass", Role::Good),
+                    Some(false) => ("FAIL", Role::Bad),
+                    None => ("--", Role::Dim),
+                };
+                let label = if j == 0 { "criteria" } else { "" };
+                lines.push((label, Said::new(format!("{verdict}  {words}  {}", seen.line), role)));
+            }
+            for (j, (who, go, at)) in run.votes.iter().enumerate() {
+                let (word, role) = if *go { ("GO", Role::Good) } else { ("NO-GO", Role::Bad) };
+                let label = if j == 0 { "votes" } else { "" };
+                lines.push((label, Said::new(format!("{word}  {who}  {}", face.clock(*at)), role)));
+            }
+        }
         several("does", &step.does, Role::Plain, &mut lines);
         several("checks", &step.verifies, Role::Plain, &mut lines);
         let tested = match &step.undo {

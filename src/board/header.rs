@@ -160,8 +160,17 @@ impl Header {
             lead: outline.lead.to_string(),
             done: state.steps.iter().filter(|step| step.forward.state.settled()).count(),
             steps: outline.steps.len(),
-            lateness: lateness(outline, timing, opened),
-            ends: if state.ended.is_some() { format!("ended {end}") } else { format!("ends ~{end}") },
+            lateness: if state.rollback.is_some() || state.ended == Some(Ending::Aborted) {
+                // The plan was given up; nobody is early with that.
+                Said::default()
+            } else {
+                lateness(outline, timing, opened)
+            },
+            ends: match (state.ended, state.rollback.is_some()) {
+                (Some(_), _) => format!("ended {}", face.minute(shown)),
+                (None, true) => String::new(),
+                (None, false) => format!("ends ~{end}"),
+            },
             window: window.map(|at| {
                 let at = Stamp::new(at.to_utc(), elapsed_at(opened, at));
                 format!("window to {}", face.minute(at))

@@ -80,7 +80,11 @@ impl Board {
         };
         let at = state.asking().map(|(i, _)| i);
         let at = at.or_else(|| next::running(state).first().copied());
-        let at = at.or_else(|| next::upcoming(state, outline)).or_else(|| state.steps.len().checked_sub(1));
+        let at = at.or_else(|| next::upcoming(state, outline).filter(|_| state.ended.is_none()));
+        // Of a run that is over the last step that anything happened to.
+        let at = at.or_else(|| {
+            (0..state.steps.len()).max_by_key(|i| (shown_leg(&state.steps[*i]).1.since.map(|s| s.elapsed), *i))
+        });
         Self {
             header,
             rows: row::rows(state, &timing, now, face),

@@ -66,7 +66,7 @@ fn asking(state: &RunState, outline: &Outline, i: usize, leg: Leg) -> Next {
         },
         _ => match state.steps[i].attempts.last() {
             Some(attempt) if attempt.alive() => format!("{} is being looked at, then somebody decides", number),
-            _ => format!("somebody decides what to do with {} (owner {})", short(outline, i), step.owner),
+            _ => format!("somebody decides what to do with {number} (owner {}): {}", step.owner, step.title),
         },
     };
     Next { text, then, asks: true }
@@ -97,9 +97,12 @@ fn going_on(state: &RunState, outline: &Outline) -> Next {
             let step = &outline.steps[i];
             let who = step.stop.as_ref().map_or(&step.owner, |stop| &stop.decides);
             let verb = if step.stop.is_some() { "decides" } else { "is asked" };
-            format!("{}: {who} {verb} when {} done", short(outline, i), list(now))
+            format!("{who} {verb} when {} done: {}", list(now), short(outline, i))
         }
-        (now, Some(i)) => format!("{} starts by itself when {} done", named(outline, i), list(now)),
+        (now, Some(i)) => {
+            let step = &outline.steps[i];
+            format!("{} ({}) starts by itself when {} done: {}", i + 1, step.owner, list(now), step.title)
+        }
         (now, None) => format!("when {} done the run is over", list(now)),
     };
     let then = next.and_then(|i| pending_after(state, i)).map(|i| named(outline, i));

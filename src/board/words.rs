@@ -40,7 +40,7 @@ pub fn hold_words(state: &RunState, hold: &Hold) -> String {
     let by = hold.by.as_ref().map(|who| format!(" by {who}")).unwrap_or_default();
     match &hold.why {
         HoldWhy::Start => "before the first step".into(),
-        HoldWhy::Person => format!("held{by}"),
+        HoldWhy::Person => format!("asked{by}"),
         HoldWhy::NoGo(step) => format!("no-go at {}{by}", number(step)),
         HoldWhy::Breach(watch) => format!("watch {watch} was breached"),
         HoldWhy::Resumed => "taken up again, look before going on".into(),

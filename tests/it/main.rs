@@ -10,3 +10,4 @@ mod views;
 mod kinds;
 mod moto;
 mod night;
+mod screens;

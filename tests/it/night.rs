@@ -208,6 +208,7 @@ pub fn outline(kind: EnvKind) -> Outline {
 }
 
 /// A night under way.
+#[derive(Clone)]
 pub struct Night {
     pub state: RunState,
     pub log: Vec<Envelope>,

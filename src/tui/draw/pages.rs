@@ -161,7 +161,8 @@ pub fn footer(app: &App, canvas: &mut Canvas<'_>, area: Rect, layout: Layout) {
     let cells = usize::from(area.width);
     let right = pack(shortcuts(app), 3, cells.saturating_sub(2));
     let right_cells = crate::tui::text::line_width(&right);
-    let left = if layout == Layout::Compact || app.dialog.is_some() { Vec::new() } else { pages(app) };
+    let bare = layout == Layout::Compact || app.dialog.is_some() || app.desk == Desk::Replay;
+    let left = if bare { Vec::new() } else { pages(app) };
     let left_cells = crate::tui::text::line_width(&left);
     if left_cells + right_cells + 3 <= cells {
         canvas.spans(area.x + 1, area.y, area.width, &left);
@@ -211,8 +212,16 @@ fn shortcuts(app: &App) -> Vec<(u8, Span)> {
     }
     add(1, Action::Play, Role::Strong);
     if app.desk == Desk::Replay {
-        let more = "left/right 5s   { } tenth   [ ] step   , . event   < > speed";
-        keys.push((3, (more.into(), Role::Dim)));
+        for (rank, more) in [
+            (5, "left right 5s"),
+            (6, "{ } tenth"),
+            (2, "[ ] step"),
+            (3, ", . event"),
+            (4, "< > speed"),
+            (5, "tab view"),
+        ] {
+            keys.push((rank, (more.into(), Role::Dim)));
+        }
     }
     let mut add = |rank: u8, action: Action, role: Role| {
         if let Some(binding) = keys::binding_of(app.desk, action) {

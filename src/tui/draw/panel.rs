@@ -26,6 +26,8 @@ pub struct Panel {
     pub body: Vec<Line>,
     /// Always shown: the list, the fields, what was said.
     pub form: Vec<Line>,
+    /// Under the form, where there is room.
+    pub extra: Vec<Line>,
     /// In the lower border, left.
     pub left: String,
     /// In the lower border, right.
@@ -43,28 +45,39 @@ pub fn inside(area: Rect) -> usize {
 pub fn panel(canvas: &mut Canvas<'_>, area: Rect, panel: &Panel) {
     let inner = u16::try_from(inside(area)).unwrap_or(0);
     let room = usize::from(area.height.saturating_sub(2));
-    let fixed = panel.head.len() + panel.form.len();
-    let body = panel.body.len().min(room.saturating_sub(fixed));
-    let cut = panel.body.len() - body;
-    let lines: Vec<Line> = panel
-        .head
-        .iter()
-        .cloned()
-        .chain(panel.body.iter().take(body).enumerate().map(|(i, shown)| {
+    // Where room is short the extra goes first, then empty lines, then what explains; the form never.
+    let must = panel.head.len() + panel.body.len() + panel.form.len();
+    let tight = must > room;
+    let keep = |line: &&Line| !(tight && line.is_empty());
+    let mut form: Vec<Line> = panel.form.iter().filter(keep).cloned().collect();
+    if must + panel.extra.len() <= room {
+        form.extend(panel.extra.iter().cloned());
+    }
+    let shown_head: Vec<Line> = panel.head.iter().filter(keep).cloned().collect();
+    let head = shown_head.len().min(room.saturating_sub(form.len()));
+    let shown_body: Vec<Line> = panel.body.iter().filter(keep).cloned().collect();
+    let body = shown_body.len().min(room.saturating_sub(head + form.len()));
+    let cut = shown_body.len() - body;
+    let lines: Vec<Line> = shown_head
+        .into_iter()
+        .take(head)
+        .chain(shown_body.iter().take(body).enumerate().map(|(i, shown)| {
             if cut > 0 && i + 1 == body {
                 line(format!("… {} more lines", cut + 1), Role::Dim)
             } else {
                 shown.clone()
             }
         }))
-        .chain(panel.form.iter().cloned())
+        .chain(form)
         .collect();
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(area.height);
     let width = (inner + 4).min(area.width);
     let x = area.x + (area.width - width) / 2;
     let y = area.y + (area.height - height) / 2;
     let frame = Rect { x, y, width, height };
-    canvas.clear(frame);
+    // A column of air at either side, so that what lies behind does not run into the border.
+    let x = frame.x.saturating_sub(1).max(area.x);
+    canvas.clear(Rect { x, width: (frame.right() + 1).min(area.right()) - x, ..frame });
     let (role, border) = if panel.double {
         (Role::Bad, ["╔", "═", "╗", "║", "╚", "╝"])
     } else {

@@ -2,23 +2,26 @@
 
 use super::panel::Panel;
 use crate::{
-    board::{Act, Ask, Choice, ConfirmAsk, FailAsk, HeldAsk, ManualAsk, Reason, Role, StopAsk},
+    board::{Act, Ask, AskKind, Choice, ConfirmAsk, FailAsk, HeldAsk, ManualAsk, Reason, Role, StopAsk},
     tui::{
         app::App,
         dialog::{Dialog, Topic},
         form::Field,
         keys,
-        text::{Line, left, line, right, wrap},
+        text::{Line, fit, left, line, line_width, right, width, wrap},
     },
 };
+
+/// The help has two columns from here on.
+const TWO_COLUMNS: usize = 96;
 
 /// The panel of the open sheet, `cells` wide inside.
 pub fn sheet(app: &App, dialog: &Dialog, cells: usize) -> Panel {
     let mut panel = match (&dialog.topic, &app.board.ask) {
-        (Topic::Help, _) => return help(app, dialog),
+        (Topic::Help, _) => return help(app, dialog, cells),
         (Topic::Leave, _) => leave(app, dialog, cells),
-        (Topic::Note(step), _) => note(step.as_ref().map(ToString::to_string), dialog),
-        (Topic::Act(choice, _), _) => act(choice, dialog, cells),
+        (Topic::Note(step), _) => note(step.as_ref().map(ToString::to_string), dialog, cells),
+        (Topic::Act(choice, _), _) => act(app, choice, dialog, cells),
         (Topic::Ask(_), Some(Ask::StopPoint(ask))) => stop(app, ask, dialog, cells),
         (Topic::Ask(_), Some(Ask::Failure(ask))) => failure(ask, dialog, cells),
         (Topic::Ask(_), Some(Ask::Confirm(ask))) => confirm(ask, dialog, cells),
@@ -34,16 +37,25 @@ pub fn sheet(app: &App, dialog: &Dialog, cells: usize) -> Panel {
     panel
 }
 
-/// A field: its label, what stands in it, and the cursor where it has the keys.
-fn field(dialog: &Dialog, which: Field, label: &str) -> Line {
+/// A field: its label, what stands in it, and the cursor where it has the keys. At most `cells` wide, and
+/// the cursor is always in sight.
+fn field(dialog: &Dialog, which: Field, label: &str, cells: usize) -> Line {
     let (before, behind) = dialog.form.around_cursor(which);
     let here = dialog.form.focus() == Some(which);
-    let mut spans = vec![(format!("{label} "), if here { Role::Strong } else { Role::Dim })];
-    if here {
-        spans.extend([(before, Role::Strong), ("▏".into(), Role::Ask), (behind, Role::Strong)]);
-    } else {
-        spans.push((before + &behind, Role::Plain));
+    let label = format!("{} ", fit(label, cells.saturating_sub(12)));
+    let room = cells.saturating_sub(width(&label) + 2);
+    let mut spans = vec![(label, if here { Role::Strong } else { Role::Dim })];
+    if !here {
+        spans.push((fit(&(before + &behind), room), Role::Plain));
+        return spans;
     }
+    let mut cut = 0;
+    while width(&before[cut..]) > room {
+        cut += before[cut..].chars().next().map_or(1, char::len_utf8);
+    }
+    let left = room.saturating_sub(width(&before[cut..]));
+    let before = before[cut..].to_owned();
+    spans.extend([(before, Role::Strong), ("▏".into(), Role::Ask), (fit(&behind, left), Role::Strong)]);
     spans
 }
 
@@ -98,24 +110,25 @@ fn stop(app: &App, ask: &StopAsk, dialog: &Dialog, cells: usize) -> Panel {
     body.extend(labelled("If GO", &ask.if_go, Role::Plain, cells));
     body.extend(labelled("NO-GO", &ask.if_no_go, Role::Plain, cells));
     let mut head: Vec<Line> = wrap(&ask.question, cells).into_iter().map(|l| line(l, Role::Strong)).collect();
-    let place = format!("Step {} of {}, stop point. Nothing runs until it is decided.", ask.number, ask.total);
-    head.push(line(place, Role::Dim));
     if let Some(no_go) = &ask.no_go {
         head.push(line(format!("{no_go}; `go` turns it round"), Role::Warn));
     }
     if let Some(held) = &ask.also_held {
         head.push(line(format!("The run is held as well: {held}"), Role::Warn));
     }
-    let mut form = vec![Line::new(), field(dialog, Field::Word, "Type  go  or  no-go  then enter:")];
-    let mut second = field(dialog, Field::Who, "decided by:");
+    let mut form = vec![Line::new(), field(dialog, Field::Word, "Type  go  or  no-go  then enter:", cells)];
+    let mut second = field(dialog, Field::Who, "decided by:", 26);
     second.push(("   ".into(), Role::Plain));
-    second.extend(field(dialog, Field::Text, "reason (tab):"));
+    let rest = cells.saturating_sub(line_width(&second));
+    second.extend(field(dialog, Field::Text, "reason (tab):", rest));
     form.push(second);
     if ask.against > 0 && dialog.form.said.is_none() {
         let (things, verb) = if ask.against == 1 { ("1 thing", "stands") } else { ("things", "stand") };
         let many = if ask.against == 1 { things.to_owned() } else { format!("{} {things}", ask.against) };
         form.push(line(format!("{many} {verb} against a go: it needs a reason"), Role::Warn));
     }
+    let place = format!("Step {} of {}, stop point. Nothing runs until it is decided.", ask.number, ask.total);
+    let extra = vec![line(place, Role::Dim)];
     let voter = ask.voters.first().map(|who| format!("vote:  {who} go")).unwrap_or_default();
     Panel {
         title: vec![("? ".into(), Role::Ask), (format!("{} {}", ask.number, ask.title), Role::Strong)],
@@ -123,6 +136,7 @@ fn stop(app: &App, ask: &StopAsk, dialog: &Dialog, cells: usize) -> Panel {
         head,
         body,
         form,
+        extra,
         left: "esc look around, it keeps waiting".into(),
         right: voter,
         ..Panel::default()
@@ -151,14 +165,15 @@ fn failure(ask: &FailAsk, dialog: &Dialog, cells: usize) -> Panel {
     for (i, choice) in ask.choices.iter().enumerate() {
         form.push(choice_line(choice, i == dialog.cursor, cells));
     }
-    form.push(Line::new());
-    form.extend(wrap(&ask.footing, cells).into_iter().take(2).map(|l| line(l, Role::Plain)));
+    let mut extra = vec![Line::new()];
+    extra.extend(wrap(&ask.footing, cells).into_iter().take(2).map(|l| line(l, Role::Plain)));
     Panel {
         title: vec![("✗ ".into(), role), (ask.heading.into(), role)],
         status: format!("held {}", ask.waited),
         head,
         body,
         form,
+        extra,
         left: "nothing happens until you choose".into(),
         right: "enter opens the choice".into(),
         ..Panel::default()
@@ -167,42 +182,50 @@ fn failure(ask: &FailAsk, dialog: &Dialog, cells: usize) -> Panel {
 
 fn choice_line(choice: &Choice, chosen: bool, cells: usize) -> Line {
     let asks = if choice.act == Act::Hold { "(default)".into() } else { choice.asks() };
-    let asks_cells = 17;
-    let cost_cells = 8;
-    let does_cells = cells.saturating_sub(2 + 3 + 14 + cost_cells + asks_cells + 2);
+    let (label_cells, cost_cells, asks_cells) = (13, 6, 16);
+    // Where it is narrow, what a choice does is worth more than what it will ask.
+    let figures = if cells >= 66 { cost_cells + asks_cells + 2 } else { 0 };
+    let does_cells = cells.saturating_sub(2 + 3 + label_cells + figures);
     let cursor = if chosen { "> " } else { "  " };
     let role = if chosen { Role::Strong } else { Role::Plain };
-    vec![
-        (format!("{cursor}{}  {}", choice.key, left(choice.label, 14)), role),
-        (left(&choice.does, does_cells), if chosen { Role::Strong } else { Role::Plain }),
-        (format!(" {}", right(&choice.cost, cost_cells)), Role::Plain),
-        (format!(" {}", left(&asks, asks_cells)), Role::Dim),
-    ]
+    let mut spans = vec![
+        (format!("{cursor}{}  {}", choice.key, left(choice.label, label_cells)), role),
+        (left(&choice.does, does_cells), role),
+    ];
+    if figures > 0 {
+        spans.push((format!(" {}", right(&choice.cost, cost_cells)), Role::Plain));
+        spans.push((format!(" {}", left(&asks, asks_cells)), Role::Dim));
+    }
+    spans
 }
 
-fn act(choice: &Choice, dialog: &Dialog, cells: usize) -> Panel {
+fn act(app: &App, choice: &Choice, dialog: &Dialog, cells: usize) -> Panel {
     let word = choice.word.unwrap_or_default();
     let mut head = vec![line(
         format!("{}{}{}", choice.does, if choice.cost.is_empty() { "" } else { "   " }, choice.cost),
         Role::Strong,
     )];
-    if let Some(step) = &choice.step {
-        head.push(line(format!("step {step}"), Role::Dim));
+    let row = app.board.rows.iter().find(|row| Some(&row.id) == choice.step.as_ref());
+    if let Some(row) = row {
+        head.extend(labelled("Step", &format!("{} {}", row.number, row.title), Role::Plain, cells));
     }
+    let header = &app.board.header;
+    let place = std::iter::once(&header.env).chain(&header.fence).cloned().collect::<Vec<_>>().join("  ");
+    head.extend(labelled("Where", &place, Role::Plain, cells).into_iter().take(1));
     let body = choice.loses.iter().flat_map(|loss| wrap(loss, cells)).map(|l| line(l, Role::Warn)).collect();
     let needed = match &choice.reason {
         Reason::Needed(what) => format!("reason ({what}):"),
         Reason::Optional => "reason (tab, optional):".into(),
     };
     let mut form = vec![Line::new()];
-    let word_field = field(dialog, Field::Word, &format!("Type  {word}  then enter:"));
-    let text_field = field(dialog, Field::Text, &needed);
+    let word_field = field(dialog, Field::Word, &format!("Type  {word}  then enter:"), cells);
+    let text_field = field(dialog, Field::Text, &needed, cells);
     if matches!(choice.reason, Reason::Needed(_)) {
         form.extend([text_field, word_field]);
     } else {
         form.extend([word_field, text_field]);
     }
-    form.push(field(dialog, Field::Who, "decided by:"));
+    form.push(field(dialog, Field::Who, "decided by:", cells));
     Panel {
         title: vec![("! ".into(), Role::Bad), (choice.label.to_uppercase(), Role::Strong)],
         status: "nothing has happened yet".into(),
@@ -212,11 +235,13 @@ fn act(choice: &Choice, dialog: &Dialog, cells: usize) -> Panel {
         form,
         left: "esc back, do nothing".into(),
         right: "tab next field".into(),
+        ..Panel::default()
     }
 }
 
 fn confirm(ask: &ConfirmAsk, dialog: &Dialog, cells: usize) -> Panel {
-    let mut head = vec![line(ask.lead.clone(), Role::Bad), Line::new()];
+    let grave = ask.id.kind == AskKind::NoReturn;
+    let mut head = vec![line(ask.lead.clone(), if grave { Role::Bad } else { Role::Strong }), Line::new()];
     head.extend(labelled("Runs", &format!("{} {}", ask.number, ask.title), Role::Strong, cells));
     head.extend(labelled("Where", &ask.place, Role::Plain, cells).into_iter().take(2));
     let mut body = Vec::new();
@@ -226,7 +251,8 @@ fn confirm(ask: &ConfirmAsk, dialog: &Dialog, cells: usize) -> Panel {
     for (i, does) in ask.does.iter().enumerate() {
         body.extend(labelled(if i == 0 { "Does" } else { "" }, does, Role::Plain, cells));
     }
-    let mut form = labelled("After", &ask.after, Role::Warn, cells);
+    let verb = if ask.id.kind == AskKind::UndoConfirm { "UNDO" } else { "CONFIRM" };
+    let mut form = labelled("After", &ask.after, if grave { Role::Warn } else { Role::Plain }, cells);
     form.truncate(4);
     form.push(Line::new());
     if ask.needed > 1 {
@@ -234,16 +260,20 @@ fn confirm(ask: &ConfirmAsk, dialog: &Dialog, cells: usize) -> Panel {
         let have = if names.is_empty() { "nobody yet".to_owned() } else { names.join("  ") };
         form.push(line(format!("{} people: {have}", ask.needed), Role::Plain));
     }
-    form.push(field(dialog, Field::Word, &format!("Type  {}  ({}) then enter:", ask.word, ask.word_is)));
-    form.push(field(dialog, Field::Who, "confirmed by (tab):"));
-    form.push(line("paste is off here; enter does nothing until it matches", Role::Dim));
+    form.push(field(dialog, Field::Word, &format!("Type  {}  then enter:", ask.word), cells));
+    form.push(field(dialog, Field::Who, "confirmed by (tab):", cells));
+    let mut extra = Vec::new();
+    if !ask.word_is.is_empty() {
+        extra.push(line(format!("{} is {}; paste is off here", ask.word, ask.word_is), Role::Dim));
+    }
     Panel {
-        title: vec![("! ".into(), Role::Bad), (format!("CONFIRM {}", ask.number), Role::Strong)],
+        title: vec![("! ".into(), Role::Bad), (format!("{verb} {}", ask.number), Role::Strong)],
         status: format!("waiting {}", ask.waited),
-        double: true,
+        double: grave,
         head,
         body,
         form,
+        extra,
         left: "esc look around, it keeps waiting".into(),
         ..Panel::default()
     }
@@ -263,10 +293,10 @@ fn manual(ask: &ManualAsk, dialog: &Dialog, cells: usize) -> Panel {
     }
     let mut form = vec![Line::new()];
     if let Some(value) = &ask.asks_value {
-        form.push(field(dialog, Field::Text, &format!("{value}:")));
+        form.push(field(dialog, Field::Text, &format!("{value}:"), cells));
     }
-    form.push(field(dialog, Field::Word, "Type  done  then enter:"));
-    form.push(field(dialog, Field::Who, "done by (tab):"));
+    form.push(field(dialog, Field::Word, "Type  done  then enter:", cells));
+    form.push(field(dialog, Field::Who, "done by (tab):", cells));
     Panel {
         title: vec![("? ".into(), Role::Ask), (format!("{} {}", ask.number, ask.title), Role::Strong)],
         status: format!("{} of {}", ask.waited, ask.plan),
@@ -296,7 +326,7 @@ fn held(ask: &HeldAsk, dialog: &Dialog, cells: usize) -> Panel {
     body.extend(labelled("Next", &ask.next, Role::Plain, cells));
     let mut form = vec![Line::new()];
     if ask.releasable {
-        form.push(field(dialog, Field::Word, "Type  go  then enter:"));
+        form.push(field(dialog, Field::Word, "Type  go  then enter:", cells));
         if ask.quick {
             form.push(line("a rehearsal: enter alone is enough", Role::Dim));
         }
@@ -316,12 +346,12 @@ fn held(ask: &HeldAsk, dialog: &Dialog, cells: usize) -> Panel {
     }
 }
 
-fn note(step: Option<String>, dialog: &Dialog) -> Panel {
+fn note(step: Option<String>, dialog: &Dialog, cells: usize) -> Panel {
     let about = step.map_or_else(|| "about the run".to_owned(), |step| format!("about step {step}"));
     Panel {
         title: line("NOTE", Role::Strong),
         status: about,
-        form: vec![field(dialog, Field::Text, "note:")],
+        form: vec![field(dialog, Field::Text, "note:", cells)],
         left: "esc no note".into(),
         right: "enter writes it to the journal".into(),
         ..Panel::default()
@@ -351,17 +381,32 @@ fn leave(app: &App, dialog: &Dialog, cells: usize) -> Panel {
     }
 }
 
-fn help(app: &App, dialog: &Dialog) -> Panel {
-    let lines: Vec<Line> = keys::table(app.desk)
-        .map(|binding| vec![(left(binding.label, 13), Role::Strong), (binding.what.to_owned(), Role::Plain)])
+fn help(app: &App, dialog: &Dialog, cells: usize) -> Panel {
+    let label = 12;
+    let entries: Vec<Line> = keys::table(app.desk)
+        .map(|binding| vec![(left(binding.label, label), Role::Strong), (binding.what.to_owned(), Role::Plain)])
         .collect();
-    let first = dialog.cursor.min(lines.len().saturating_sub(1));
+    let body = if cells >= TWO_COLUMNS {
+        // Side by side, read down the first column and then the second.
+        let half = entries.len().div_ceil(2);
+        let column = cells / 2 - label - 1;
+        let cell = |entry: Option<&Line>| -> Line {
+            entry.map_or_else(
+                || line(" ".repeat(cells / 2), Role::Plain),
+                |entry| vec![entry[0].clone(), (left(&entry[1].0, column) + " ", Role::Plain)],
+            )
+        };
+        (0..half).map(|i| [cell(entries.get(i)), cell(entries.get(half + i))].concat()).collect()
+    } else {
+        entries
+    };
+    let first = dialog.cursor.min(body.len().saturating_sub(1));
     Panel {
         title: line("KEYS", Role::Strong),
         status: "up down".into(),
-        body: lines.into_iter().skip(first).collect(),
+        body: body.into_iter().skip(first).collect(),
         left: "esc back".into(),
-        right: "in a sheet: tab field, enter, esc; the typed word acts".into(),
+        right: "what decides opens a sheet; its typed word acts".into(),
         ..Panel::default()
     }
 }
