@@ -3,11 +3,10 @@
 mod floors;
 mod house;
 mod journal;
-mod night;
-mod runbook;
-mod sandbox;
-mod views;
 mod kinds;
 mod moto;
 mod night;
+mod runbook;
+mod sandbox;
 mod screens;
+mod views;

@@ -15,6 +15,7 @@ use gonogo::{
     runbook::EnvKind,
 };
 
+use super::golden;
 use crate::night::{Night, person, stamp, step_id};
 
 /// What was written.
@@ -174,15 +175,6 @@ fn failed() -> Night {
     let mut night = Night::open(EnvKind::Live);
     night.failed();
     night
-}
-
-fn golden(name: &str, text: &str) {
-    let path = format!("{}/tests/it/views/golden/{name}", env!("CARGO_MANIFEST_DIR"));
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, text).unwrap();
-    }
-    let wanted = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(wanted == text, "{name} differs (UPDATE_GOLDEN=1 writes it):\n{text}");
 }
 
 #[test]
@@ -413,7 +405,7 @@ fn hold_status_note_and_leave_work_at_any_prompt() {
     played.said("Rollback OPEN");
     played.said("Next: somebody decides what to do with 11");
     assert!(played.from("confirm> status").contains("Operator dana, lead mira"));
-    assert!(played.from("confirm> hold").contains("HELD: held by dana"), "{}", played.text);
+    assert!(played.from("confirm> hold").contains("HELD: asked by dana"), "{}", played.text);
     assert_eq!(played.night.state.notes.last().unwrap().text, "the secret is gone");
     assert_eq!(played.left, Some(HoldWhy::Left));
 }
