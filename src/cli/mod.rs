@@ -7,6 +7,7 @@ pub mod help;
 mod history;
 mod kinds;
 mod night;
+mod replay;
 mod resume;
 mod run;
 mod runs;
@@ -47,6 +48,8 @@ enum Verb {
     Run(run::Args),
     /// Takes up a run that was held, left, interrupted or killed.
     Resume(resume::Args),
+    /// Plays a recorded night back. Nothing can run here.
+    Replay(replay::Args),
     /// Lists, shows and verifies runs.
     Runs(runs::Args),
     /// Runs the built-in world alone and prints how to reach it.
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Rehearse(args)) => run::run(args, crate::run::Mode::Rehearse, state),
         Some(Verb::Run(args)) => run::run(args, crate::run::Mode::Run, state),
         Some(Verb::Resume(args)) => resume::run(args, state),
+        Some(Verb::Replay(args)) => replay::run(args, state),
         Some(Verb::Runs(args)) => runs::run(args, state),
         #[cfg(feature = "sandbox")]
         Some(Verb::Sandbox(args)) => world::run(&args),

@@ -1,7 +1,7 @@
 //! One process of a run: brings the world up, wires conductor, views and signals together, and waits
 //! for the end. `rehearse`, `run` and `resume` differ only in how they begin.
 
-use std::{io::IsTerminal, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -121,6 +121,8 @@ pub(super) fn live(night: Night) -> Outcome {
 }
 
 async fn on_runtime(night: Night) -> Outcome {
+    // Without it a full file-size limit would kill the process where a failed write is told.
+    let _no_such_signal = crate::journal::outlive_file_size_limit();
     let clock = match night.state.last {
         Some(last) => Clock::go_on(last),
         None => Clock::start(),
@@ -134,14 +136,14 @@ async fn on_runtime(night: Night) -> Outcome {
     };
     let signals = tokio::spawn(signals(sender.clone(), operator.clone()));
     // The first picture comes before anything is connected.
-    let view = View::open(&night.show, &log, &sender, clock, &operator, night.env.kind)?;
+    let mut view = View::live(&night.show, &log, &sender, clock, &operator)?;
     let dir = night.journal.dir().clone();
     let begun = begin(&night.book, night.env, night.redactor.clone(), &night.options, dir.path()).await;
     let (plan, identities, world) = match begun {
         Ok(begun) => begun,
         Err(problem) => {
             log.close();
-            view.wait().await;
+            view.close().await;
             return Err(problem);
         }
     };
@@ -160,8 +162,7 @@ async fn on_runtime(night: Night) -> Outcome {
     });
     let first = (night.first)(identities);
     let conducting = tokio::spawn(conductor.run(first));
-    let seen = view.wait().await;
-    if let Some(why) = seen {
+    if let Some(why) = view.ended().await {
         // The view ended first: whatever is in flight is finished and recorded, then the run holds.
         let _over_already = sender.ask(Said::Leave(why)).await;
     }

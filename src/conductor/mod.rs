@@ -78,6 +78,7 @@ pub struct Conductor {
     criteria: HashMap<StepId, (u32, tokio::task::AbortHandle)>,
     watches: HashMap<WatchId, tokio::task::AbortHandle>,
     leaving: bool,
+    abandoned: bool,
     failed: Option<String>,
     unwritten: Vec<Envelope>,
     last_tick: Stamp,
@@ -114,6 +115,7 @@ impl Conductor {
             criteria: HashMap::new(),
             watches: HashMap::new(),
             leaving: false,
+            abandoned: false,
             failed: None,
             unwritten: Vec::new(),
             last_tick,
@@ -157,7 +159,7 @@ impl Conductor {
             return true;
         }
         let waiting_for = self.alive.values().any(|alive| !alive.leavable);
-        self.leaving && !waiting_for
+        self.abandoned || (self.leaving && !waiting_for)
     }
 
     async fn said(&mut self, request: Request) {
@@ -166,6 +168,8 @@ impl Conductor {
                 self.take(vec![(Input::Person { who, typed_by, intent }, None)]).await
             }
             Said::Leave(why) => {
+                // Asked again: what is in flight is given up, and a resume will find it in doubt.
+                self.abandoned = self.leaving && matches!(why, HoldWhy::Signal(_));
                 self.leaving = true;
                 self.take(vec![(Input::Hold(why), None)]).await
             }
@@ -336,7 +340,7 @@ impl Conductor {
         for alive in self.alive.values() {
             if self.state.ended.is_some() {
                 alive.cancel.cancel();
-            } else if alive.leavable {
+            } else {
                 alive.task.abort();
             }
         }

@@ -126,8 +126,11 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // So that the next one to be refused is not told of us. The lock goes with the descriptor.
+        // So that the next one to be refused is not told of us.
         let _ = ftruncate(&self.file, 0);
+        // A child that was forked and has not yet started its program shares the descriptor for a moment: closing
+        // ours would not be enough.
+        let _ = self.file.unlock();
     }
 }
 

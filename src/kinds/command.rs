@@ -110,9 +110,7 @@ struct Ended {
 
 impl Command {
     fn read(params: &mut Params<'_>, services: &Arc<Services>) -> Self {
-        for key in ["argv", "probe"] {
-            argv(params, key);
-        }
+        let (argv, probe) = (argv(params, "argv"), argv(params, "probe"));
         let expect_exit = params.opt_count("expect_exit").unwrap_or(0);
         if expect_exit > 255 {
             let span = params.place_of("expect_exit");
@@ -125,14 +123,14 @@ impl Command {
         }
         Self {
             services: services.clone(),
-            argv: params.texts("argv"),
+            argv,
             env,
             inherit: params.texts("inherit"),
             stdin: params.opt_secret("stdin"),
             cwd: params.opt_text("cwd"),
             expect_exit,
             expect_output: params.opt_text("expect_output"),
-            probe: params.texts("probe"),
+            probe,
         }
     }
 
@@ -224,16 +222,18 @@ impl Ended {
 }
 
 /// `argv` and `probe`: not empty, no secret (everybody can read it), no NUL.
-fn argv(params: &mut Params<'_>, key: &'static str) {
-    let Some(raw) = params.raw(key) else { return };
+fn argv(params: &mut Params<'_>, key: &'static str) -> Vec<String> {
+    let Some(raw) = params.raw(key) else { return Vec::new() };
     let items = if let value::Kind::List(list) = &raw.kind { list.as_slice() } else { std::slice::from_ref(raw) };
     let empty = items.first().is_none_or(|first| matches!(&first.kind, value::Kind::Text(text) if text.is_empty()));
     if empty {
         params.mistake(raw.span.clone(), format!("`{key}` must begin with a program"), "no program", None);
     }
+    let mut secret = false;
     for item in items {
         match &item.kind {
             value::Kind::Secret(name) => {
+                secret = true;
                 let message = format!("secret `{name}` must not stand in `{key}`");
                 let help = Some("give it by `env` or `stdin`: every process can read a command line".into());
                 params.mistake(item.span.clone(), message, "would be readable by everybody", help);
@@ -244,6 +244,7 @@ fn argv(params: &mut Params<'_>, key: &'static str) {
             _ => {}
         }
     }
+    if secret { Vec::new() } else { params.texts(key) }
 }
 
 /// Output on its way to the reporter: bytes as they come, lines when they are whole. Memory is bounded.

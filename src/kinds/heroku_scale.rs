@@ -112,7 +112,7 @@ struct Scale {
 }
 
 impl Scale {
-    /// The types that change, as they shall be.
+    /// The types that change, as they shall be; types that do not exist are mistakes.
     fn target(&self, now: &[Process]) -> Result<Vec<Process>, Failure> {
         let missing = |kind: &str| {
             let known = now.iter().map(|p| p.kind.as_str()).collect::<Vec<_>>().join(", ");
@@ -133,6 +133,15 @@ impl Scale {
                 Ok(now.iter().filter(chosen).map(|p| Process { quantity: *quantity, ..p.clone() }).collect())
             }
         }
+    }
+
+    /// The captured types as they shall be: what is changed is what can be put back.
+    fn wanted(&self, captured: &[Process]) -> Vec<Process> {
+        let quantity = |kind: &str| match &self.wanted {
+            Wanted::Formation(list) => list.iter().find(|(name, _)| name == kind).map(|(_, quantity)| *quantity),
+            Wanted::To { quantity, .. } => Some(*quantity),
+        };
+        captured.iter().filter_map(|p| Some(Process { quantity: quantity(&p.kind)?, ..p.clone() })).collect()
     }
 
     async fn set(&self, cx: &Cx, target: &[Process]) -> Result<Done, Failure> {
@@ -178,8 +187,10 @@ impl Scale {
         let limits = Limits::from(cx);
         heroku::twice(cx, || async {
             let now = self.services.heroku.formation(&limits).await?;
-            let (wanted, other) =
-                if back { (before.clone(), self.target(&now)?) } else { (self.target(&now)?, before.clone()) };
+            let (wanted, other) = match back {
+                true => (before.clone(), self.wanted(&before)),
+                false => (self.wanted(&before), before.clone()),
+            };
             let line = wanted.iter().filter_map(|t| now.iter().find(|p| p.kind == t.kind)).map(words);
             let line = line.collect::<Vec<_>>().join(", ");
             let is = |list: &[Process]| list.iter().all(|t| now.iter().any(|p| same(p, t)));
@@ -268,8 +279,7 @@ impl Action for Scale {
 
     fn apply<'a>(&'a self, cx: &'a Cx, captured: &'a Json) -> BoxFuture<'a, Result<Done, Failure>> {
         Box::pin(async move {
-            // From what was captured, so that "every type" means the types that can be put back.
-            let target = self.target(&before(captured)?)?;
+            let target = self.wanted(&before(captured)?);
             self.set(cx, &target).await
         })
     }

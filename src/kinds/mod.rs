@@ -88,6 +88,10 @@ pub static ALL: &[&Kind] = &[
     &aws_identity::KIND,
     #[cfg(feature = "aws")]
     &cloudwatch_metric::KIND,
+    &command::KIND,
+    &dns_authoritative::KIND,
+    &dns_propagated::KIND,
+    &dns_wait_ttl::KIND,
     #[cfg(feature = "aws")]
     &ecs_deploy::KIND,
     #[cfg(feature = "aws")]
@@ -96,14 +100,6 @@ pub static ALL: &[&Kind] = &[
     &ecs_steady::KIND,
     #[cfg(feature = "aws")]
     &elb_healthy::KIND,
-    #[cfg(feature = "aws")]
-    &route53_set_ttl::KIND,
-    #[cfg(feature = "aws")]
-    &route53_switch::KIND,
-    &command::KIND,
-    &dns_authoritative::KIND,
-    &dns_propagated::KIND,
-    &dns_wait_ttl::KIND,
     #[cfg(feature = "heroku")]
     &heroku_maintenance::KIND,
     #[cfg(feature = "heroku")]
@@ -112,6 +108,10 @@ pub static ALL: &[&Kind] = &[
     &heroku_state::KIND,
     &http_check::KIND,
     &manual::KIND,
+    #[cfg(feature = "aws")]
+    &route53_set_ttl::KIND,
+    #[cfg(feature = "aws")]
+    &route53_switch::KIND,
     &stop::KIND,
     &wait::KIND,
 ];

@@ -113,15 +113,20 @@ impl Secrets {
         let spec =
             process::Spec { argv: argv.to_vec(), inherit: true, env: Vec::new(), cwd: None, stdin: None, apart: true };
         let (mut out, mut err) = (zeroize::Zeroizing::new(Vec::new()), Vec::new());
+        let too_much = CancellationToken::new();
         let sink = |from, piece: &[u8]| {
             let kept: &mut Vec<u8> = if from == process::From::Out { &mut out } else { &mut err };
-            if kept.len() <= LIMIT {
-                kept.extend_from_slice(piece);
+            kept.extend_from_slice(piece);
+            if kept.len() > LIMIT {
+                too_much.cancel();
             }
         };
-        let end = process::run(spec, Instant::now() + COMMAND, &CancellationToken::new(), sink).await?;
-        let process::End::Exited(status) = end else {
-            return Err(Failure::new(Class::FailedNothingDone, format!("`{program}` did not answer within 30 s")));
+        let status = match process::run(spec, Instant::now() + COMMAND, &too_much, sink).await? {
+            process::End::Exited(status) if !too_much.is_cancelled() => status,
+            process::End::TimedOut => {
+                return Err(Failure::new(Class::FailedNothingDone, format!("`{program}` did not answer within 30 s")));
+            }
+            _ => return Err(Failure::new(Class::Misconfigured, format!("`{program}` printed more than 256 KiB"))),
         };
         if !status.success() {
             // What it printed may hold the value: it is masked in the words that explain the failure.
@@ -131,9 +136,6 @@ impl Secrets {
             let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
             let failure = Failure::new(Class::Denied, format!("`{program}` ended with {status}"));
             return Err(if last.is_empty() { failure } else { failure.because(self.redactor.redact(last)) });
-        }
-        if out.len() > LIMIT {
-            return Err(Failure::new(Class::Misconfigured, format!("`{program}` printed more than 256 KiB")));
         }
         String::from_utf8(out.to_vec())
             .map(without_line_end)

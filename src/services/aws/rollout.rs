@@ -173,12 +173,10 @@ impl Rollout {
                         let words = format!("the deployment failed: {last}");
                         return Err(self.told(aws, &patience, Failure::new(class, words), &now).await);
                     }
-                    let back = self.moves() && self.as_before(&now) && (seen || begun.elapsed() > LAG);
+                    let back = self.moves() && self.on_the_old(&now) && (seen || begun.elapsed() > LAG);
                     back_since = if back { back_since.or(Some(Instant::now())) } else { None };
                     if back_since.is_some_and(|since| since.elapsed() >= APART) {
-                        let words = "ECS's circuit breaker rolled it back; the service is as it was";
-                        let failure = Failure::new(Class::FailedNothingDone, words);
-                        return Err(self.told(aws, &patience, failure, &now).await);
+                        return Err(self.told(aws, &patience, self.rolled_back(&now), &now).await);
                     }
                 }
                 // It was accepted; a look that fails now is only a look.
@@ -192,6 +190,21 @@ impl Rollout {
                 return Err(Failure::new(Class::Unknown, words).hint("a probe looks how it ended"));
             }
         }
+    }
+
+    /// At rest on the old task definition; the breaker leaves the count as it was asked for.
+    fn on_the_old(&self, service: &Service) -> bool {
+        Self::at(service, &State { desired: None, ..self.before.clone() }) && service.steady()
+    }
+
+    fn rolled_back(&self, now: &Service) -> Failure {
+        if self.as_before(now) {
+            let words = "ECS's circuit breaker rolled it back; the service is as it was";
+            return Failure::new(Class::FailedNothingDone, words);
+        }
+        let before = self.before.desired.unwrap_or_default();
+        let words = format!("ECS's circuit breaker rolled it back, but {} tasks are wanted now, {before} before", now.desired);
+        Failure::new(Class::Failed, words)
     }
 
     /// The class of a deployment that cannot come to a good end any more.

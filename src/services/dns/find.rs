@@ -116,3 +116,6 @@ async fn reachable(address: SocketAddr) -> bool {
         Err(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

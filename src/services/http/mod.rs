@@ -110,7 +110,7 @@ impl Http {
                     }
                 };
                 if urls.len() > REDIRECTS {
-                    return Err(Failure::new(Class::Refused, format!("more than {REDIRECTS} redirects"))
+                    return Err(Failure::new(Class::FailedNothingDone, format!("more than {REDIRECTS} redirects"))
                         .because(urls.iter().map(Url::as_str).collect::<Vec<_>>().join(" → ")));
                 }
                 if origin(&next) != origin(&url) {

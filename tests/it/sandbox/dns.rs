@@ -94,7 +94,10 @@ async fn the_authority_says_yes_no_and_never() {
     assert_eq!(servers.answers.len(), 2);
     assert_eq!(ask(at, "acme.example.", RecordType::SOA).await.answers.len(), 1);
     let alias = ask(at, "assets.acme.example.", RecordType::A).await;
-    assert_eq!(answers(&alias), [format!("assets.acme.example. A 60 {}", world.endpoints().new_origin.ip())]);
+    // Where the new origin has only an IPv6 address, an alias of type A has nothing to say.
+    let address = Some(world.endpoints().new_origin.ip()).filter(std::net::IpAddr::is_ipv4);
+    let wanted: Vec<_> = address.iter().map(|ip| format!("assets.acme.example. A 60 {ip}")).collect();
+    assert_eq!(answers(&alias), wanted);
     let private = ask(at, "db.internal.acme.example.", RecordType::A).await;
     assert_eq!(private.metadata.response_code, ResponseCode::NXDomain, "a private zone is not served");
     let target = ask(at, "acme-shop.herokudns.example.", RecordType::A).await;

@@ -68,6 +68,9 @@ async fn a_deployment_takes_seconds_and_ends_on_the_new_definition() {
 async fn the_breaker_rolls_back_and_ends_completed_on_the_old_definition() {
     let world = world(&["ecs.deploy:once"]).await;
     let client = client(&world).await;
+    // A worker's deployment beside it does not use the fault up.
+    let worker = client.update_service().cluster("acme").service("worker").task_definition("worker:8").desired_count(1);
+    worker.send().await.unwrap();
     let deploy =
         || client.update_service().cluster("acme").service("web").task_definition("web:42").desired_count(2).send();
     let said = deploy().await.unwrap().service.unwrap();

@@ -69,6 +69,44 @@ async fn a_torn_effect_is_mended_and_a_lost_one_written_again() {
 }
 
 #[tokio::test]
+async fn what_was_answered_is_there_and_counted_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut answered = Vec::new();
+    for round in 1..=5_u64 {
+        let world = start(dir.path(), &[]).await;
+        let url = format!("http://{}/orders", world.endpoints().new_origin);
+        let client = super::http();
+        let mut orders = tokio::task::JoinSet::new();
+        for _ in 0..40 {
+            let asked = client.post(&url).body("{}");
+            orders.spawn(async move { asked.send().await.ok()?.json::<Value>().await.ok()?["id"].as_u64() });
+        }
+        // Killed in the middle, a little later every time.
+        for _ in 0..round * 5 {
+            answered.extend(orders.join_next().await.unwrap().unwrap());
+        }
+        drop(world);
+        while let Some(order) = orders.join_next().await {
+            answered.extend(order.unwrap());
+        }
+    }
+    assert!(answered.len() >= 75, "{answered:?}");
+    let world = start(dir.path(), &[]).await;
+    let list = super::http().get(format!("http://{}/orders", world.endpoints().new_origin)).send().await.unwrap();
+    let list: Value = list.json().await.unwrap();
+    let there: Vec<u64> = list["orders"].as_array().unwrap().iter().map(|it| it["id"].as_u64().unwrap()).collect();
+    let effects = effects(dir.path());
+    let counted: Vec<u64> = effects
+        .iter()
+        .map(|it| it["detail"].as_str().unwrap().strip_prefix("order ").unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(counted, there, "one line for every order, and no other");
+    assert!(answered.iter().all(|id| there.contains(id)), "{answered:?} {there:?}");
+    let numbers: Vec<_> = effects.iter().map(|it| it["n"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (1..=effects.len() as u64).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_world_that_cannot_be_saved_refuses_the_change() {
     let dir = tempfile::tempdir().unwrap();
     let inner = dir.path().join("state");

@@ -72,7 +72,8 @@ fn json(world: &World, service: &Service, now: Moment) -> Value {
     })
 }
 
-/// What becomes of the tasks of a new deployment: a scripted fault comes before the image.
+/// What becomes of the tasks of a new deployment: a scripted fault comes before the image. Only the service
+/// behind the load balancer is struck, so that two deployments side by side do not race for a fault.
 fn fate(world: &mut World, fate: Fate, image: &str) -> Fate {
     if world.strikes("ecs.deploy") {
         return Fate::Fails(definition::SECRET_MISSING.into());
@@ -109,7 +110,8 @@ pub(super) fn update(world: &mut World, params: &Value, request_id: &str, now: M
         .map(|found| (found.container().1.to_owned(), found.fate()));
     let (image, own) = image_and_fate.unwrap_or((String::new(), Fate::Serves));
     let deploys = force || wanted != current;
-    let fate = if deploys && desired > 0 { fate(world, own, &image) } else { own };
+    let struck = deploys && desired > 0 && world.ecs.services[at].behind_balancer;
+    let fate = if struck { fate(world, own, &image) } else { own };
     let mut seed = world.seed.clone();
     let ecs = &mut world.ecs;
     let service = &mut ecs.services[at];
