@@ -67,6 +67,8 @@ impl Steps {
             clocks: Clocks::default(),
             treatment: Treatment::Do,
             hash: format!("{id}-hash"),
+            rehearsed: true,
+            written_hash: format!("{id}-written"),
         });
         self.0.last_mut().unwrap()
     }
@@ -227,6 +229,7 @@ impl Night {
             operator: person("dana"),
             from: "dana@bastion".into(),
             auto_go: false,
+            identities: Vec::new(),
             outline,
         })));
         night

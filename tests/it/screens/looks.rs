@@ -250,7 +250,6 @@ fn in_doubt() {
         n.input(Input::Resume(gonogo::run::Resumed {
             operator: crate::night::person("dana"),
             from: "dana@bastion".into(),
-            rebooted: false,
             auto_go: false,
         }));
         let line = "service web runs 412 with 3 of 6 tasks".into();
