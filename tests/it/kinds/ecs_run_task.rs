@@ -166,10 +166,13 @@ async fn a_container_has_to_exist_and_a_refused_connection_has_done_nothing() {
     let captured = action(KIND, &base, &at(endpoint)).capture(&minute()).await.unwrap();
     let failure = action(KIND, &base, &at(&nobody().await)).apply(&minute(), &captured).await.unwrap_err();
     assert_eq!(failure.class, Class::FailedNothingDone);
-    let proxy = Proxy::new(endpoint, ".RunTask", Spoil::Swallow).await;
-    let failure =
-        action(KIND, &base, &at(&proxy.endpoint)).apply(&cx(Duration::from_secs(3)), &captured).await.unwrap_err();
-    assert_eq!(failure.class, Class::Unknown);
+    for (spoil, words) in [(Spoil::Swallow, "timed out"), (Spoil::HangUp, "the connection broke")] {
+        let proxy = Proxy::new(endpoint, ".RunTask", spoil).await;
+        let lost = action(KIND, &base, &at(&proxy.endpoint)).apply(&cx(Duration::from_secs(3)), &captured).await;
+        let failure = lost.unwrap_err();
+        assert_eq!((failure.class, proxy.changes()), (Class::Unknown, 1), "{failure:?}");
+        assert!(failure.message.contains(words), "{failure}");
+    }
 }
 
 #[test]
