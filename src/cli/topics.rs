@@ -18,7 +18,7 @@ pub(super) fn run(args: &Args, mut command: Command) -> Outcome {
         return print(&format!("{verbs}\n{}", help::topics()));
     };
     if let Some(topic) = help::find(name) {
-        return print(&topic.text(""));
+        return print(&topic.text(&crate::tui::listing()));
     }
     if let Some(verb) = command.find_subcommand_mut(name) {
         return print(&verb.clone().bin_name(format!("gonogo {name}")).render_long_help().to_string());
