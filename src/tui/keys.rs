@@ -245,7 +245,7 @@ pub fn listing() -> String {
     for (desk, title) in [(Desk::Live, "At a run"), (Desk::Replay, "At a replay")] {
         text.push_str(&format!("{title}\n"));
         for binding in table(desk) {
-            text.push_str(&format!("  {:<14} {}\n", binding.label, binding.help));
+            text.push_str(&format!("  {:<14} {}\n", binding.label, binding.what));
         }
         text.push('\n');
     }
