@@ -532,6 +532,12 @@ impl Ask {
             HoldWhy::Start => {
                 let stops = outline.steps.iter().filter(|step| step.asks()).count();
                 let total: std::time::Duration = outline.steps.iter().map(|step| step.planned).sum();
+                let new = outline.steps.iter().filter(|step| !step.rehearsed).count();
+                let rehearsed = match (new, outline.steps.len()) {
+                    (0, _) => "every step was part of a green rehearsal as it is now".to_owned(),
+                    (new, all) if new == all => "NOTHING of this was ever rehearsed as it is now".to_owned(),
+                    (new, _) => format!("{new} steps were not part of a green rehearsal as they are now"),
+                };
                 vec![
                     outline.title.clone(),
                     format!(
@@ -539,6 +545,7 @@ impl Ask {
                         outline.steps.len(),
                         spoken(total)
                     ),
+                    rehearsed,
                 ]
             }
             _ => Vec::new(),

@@ -26,7 +26,7 @@ pub use header::{Header, Rollback, Said, Track};
 pub use mark::{Mark, Role, shown_leg};
 pub use next::Next;
 pub use row::Row;
-pub use told::{Told, tell};
+pub use told::{PROGRESS, Told, tell};
 pub use words::{ending_words, hold_words, number_of, settlement_words, spoken, step_words};
 
 use crate::{

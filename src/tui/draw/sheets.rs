@@ -71,41 +71,30 @@ fn labelled(label: &str, text: &str, role: Role, cells: usize) -> Vec<Line> {
 }
 
 fn stop(app: &App, ask: &StopAsk, dialog: &Dialog, cells: usize) -> Panel {
-    let mut body = Vec::new();
-    let votes: Vec<Line> = ask
-        .votes
-        .iter()
-        .map(|vote| {
-            let (word, role) = match vote.go {
-                Some(true) => ("GO", Role::Good),
-                Some(false) => ("NO-GO", Role::Bad),
-                None => ("--", Role::Dim),
-            };
-            let tail = if vote.decides { "(decides)" } else { vote.clock.as_str() };
-            vec![(format!("{} ", left(word, 5)), role), (format!("{} {tail}", left(vote.who.as_str(), 7)), Role::Plain)]
-        })
-        .collect();
-    // Side by side where there is room: what the checks say, and what people say.
-    let vote_cells = 24;
-    let check_cells = cells.saturating_sub(vote_cells + 2);
-    let checks: Vec<Line> = ask
+    // Red ones come first: where room is short they are what is left.
+    let mut body: Vec<Line> = ask
         .checks
         .iter()
         .map(|check| {
             let (glyph, word, role) = check.mark();
-            let line = if check.line.is_empty() { String::new() } else { format!("  {}", check.line) };
-            let words = left(&format!("{}{line}", check.words), check_cells.saturating_sub(7));
             let text_role = if check.ok == Some(false) { Role::Strong } else { Role::Plain };
-            vec![(format!("{glyph} {word} "), role), (words, text_role)]
+            let words = fit(&check.words, cells.saturating_sub(7) * 3 / 5);
+            let seen = fit(&check.line, cells.saturating_sub(7 + width(&words) + 2));
+            vec![(format!("{glyph} {word} "), role), (words, text_role), (format!("  {seen}"), Role::Dim)]
         })
         .collect();
-    body.push(vec![(left("CHECKS", check_cells), Role::Dim), ("  VOTES".into(), Role::Dim)]);
-    for i in 0..checks.len().max(votes.len()) {
-        let mut spans = checks.get(i).cloned().unwrap_or_else(|| line(" ".repeat(check_cells), Role::Plain));
-        spans.push(("  ".into(), Role::Plain));
-        spans.extend(votes.get(i).cloned().unwrap_or_default());
-        body.push(spans);
+    let mut votes: Line = vec![(left("VOTES", 8), Role::Dim)];
+    for vote in &ask.votes {
+        let (word, role) = match vote.go {
+            Some(true) => ("GO", Role::Good),
+            Some(false) => ("NO-GO", Role::Bad),
+            None => ("--", Role::Dim),
+        };
+        let tail = if vote.decides { "decides" } else { vote.clock.as_str() };
+        votes.push((format!("{word} "), role));
+        votes.push((format!("{} {tail}", vote.who).trim_end().to_owned() + "   ", Role::Plain));
     }
+    body.insert(0, votes);
     body.push(Line::new());
     body.extend(labelled("If GO", &ask.if_go, Role::Plain, cells));
     body.extend(labelled("NO-GO", &ask.if_no_go, Role::Plain, cells));
