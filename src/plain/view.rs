@@ -25,6 +25,8 @@ pub(super) struct Loop {
     pub(super) cursor: usize,
     /// So much of the log happened before this process.
     past: usize,
+    /// Where it was last looked whether something is asked.
+    looked: Option<usize>,
     pub(super) progress: Progress,
     pub(super) dialog: Dialog,
     pub(super) ask: Option<Ask>,
@@ -51,6 +53,7 @@ impl Loop {
         let past = if desk.is_some() { log.len() } else { 0 };
         Self {
             past,
+            looked: None,
             log,
             playhead,
             face,
@@ -202,7 +205,12 @@ impl Loop {
         if self.desk.is_none() || self.left {
             return;
         }
-        // Cheap first: most moments ask nothing.
+        // Looking walks over every step, and the loop turns for every byte written: without a new event
+        // nothing new is asked. An open question is looked at again, for what changes with time.
+        if self.ask.is_none() && self.looked.replace(self.cursor) == Some(self.cursor) {
+            self.prompt();
+            return;
+        }
         let asks = self.state.ended.is_none()
             && self.cursor > self.past
             && (self.state.blocked() || self.state.awaiting_owner().next().is_some())
