@@ -23,6 +23,7 @@ pub mod log;
 pub mod plain;
 pub mod plan;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod runbook;
 #[cfg(feature = "sandbox")]

@@ -8,6 +8,7 @@ mod history;
 mod kinds;
 mod night;
 mod replay;
+mod report;
 mod resume;
 mod run;
 mod runs;
@@ -50,6 +51,8 @@ enum Verb {
     Resume(resume::Args),
     /// Plays a recorded night back. Nothing can run here.
     Replay(replay::Args),
+    /// Prints a recorded night as Markdown, JSON or CSV.
+    Report(report::Args),
     /// Lists, shows and verifies runs.
     Runs(runs::Args),
     /// Runs the built-in world alone and prints how to reach it.
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Run(args)) => run::run(args, crate::run::Mode::Run, state),
         Some(Verb::Resume(args)) => resume::run(args, state),
         Some(Verb::Replay(args)) => replay::run(args, state),
+        Some(Verb::Report(args)) => report::run(&args, state),
         Some(Verb::Runs(args)) => runs::run(args, state),
         #[cfg(feature = "sandbox")]
         Some(Verb::Sandbox(args)) => world::run(&args),

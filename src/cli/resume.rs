@@ -50,7 +50,7 @@ pub(super) fn run(args: Args, state: Option<&Path>) -> Outcome {
     }
     let bytes = dir.runbook().map_err(refused)?;
     let book = setup::book(bytes, "runbook.toml")?;
-    let env = setup::env(&book.runbook, Some(outline.env.name.as_str()))?.clone();
+    let env = setup::env(&book.runbook, Some(outline.env.name.as_str()))?;
     args.show.fits(env.kind)?;
     let operator = match &args.show.operator {
         Some(_) => operator(&book.runbook, args.show.operator.as_deref(), env.kind)?,
@@ -82,11 +82,8 @@ pub(super) fn run(args: Args, state: Option<&Path>) -> Outcome {
         }
     }
     let seq = resumed.journal.next_seq() - 1;
-    let taken_up = Input::Resume(Resumed {
-        operator: operator.clone(),
-        from: night::user_at_host(),
-        auto_go: args.show.auto_go,
-    });
+    let taken_up =
+        Input::Resume(Resumed { operator: operator.clone(), from: night::user_at_host(), auto_go: args.show.auto_go });
     let mut show = args.show;
     show.operator = Some(operator.to_string());
     night::live(Night {

@@ -1,6 +1,9 @@
 //! `gonogo rehearse` and `gonogo run`: the same engine and flags; each refuses the other's environments.
 
-use std::{path::{Path, PathBuf}, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     Exit, Outcome, Problem, history,
@@ -43,7 +46,7 @@ pub(super) fn run(args: Args, mode: Mode, state: Option<&Path>) -> Outcome {
     let state = state_dir(state)?;
     let bytes = setup::read(&args.runbook)?;
     let book = setup::book(bytes, &args.runbook.display().to_string())?;
-    let env = setup::env(&book.runbook, args.env.as_deref())?.clone();
+    let env = setup::env(&book.runbook, args.env.as_deref())?;
     fits(mode, &env)?;
     args.show.fits(env.kind)?;
     let operator = operator(&book.runbook, args.show.operator.as_deref(), env.kind)?;
@@ -136,7 +139,8 @@ fn named_step(runbook: &Runbook, flag: &str, name: Option<&str>) -> Result<Optio
     let Some(name) = name else { return Ok(None) };
     let found = runbook.steps.iter().find(|step| step.id.as_str() == name).map(|step| step.id.clone());
     found.map(Some).ok_or_else(|| {
-        let problem = Problem::new(Exit::Usage, format!("{flag}: there is no step `{}`", crate::base::clean_line(name, 60)));
+        let problem =
+            Problem::new(Exit::Usage, format!("{flag}: there is no step `{}`", crate::base::clean_line(name, 60)));
         match crate::plan::nearest(name, runbook.steps.iter().map(|step| step.id.as_str())) {
             Some(near) => problem.hint(format!("did you mean `{near}`?")),
             None => problem,
@@ -152,6 +156,8 @@ fn with_faults(mut env: Env, faults: Vec<String>) -> Result<Env, Problem> {
         return Err(Problem::new(Exit::Usage, "--fault is for the sandbox: real systems have faults of their own"));
     }
     env.sandbox.faults = faults.into_iter().filter(|fault| fault != "none").collect();
+    #[cfg(feature = "sandbox")]
+    let env = super::world::named(env)?;
     Ok(env)
 }
 

@@ -56,15 +56,25 @@ pub(super) fn wrong(diagnostics: &Diagnostics) -> Problem {
     Problem::new(Exit::Runbook, format!("the runbook has {n} error{s}; nothing was executed"))
 }
 
-/// The environment of a name.
-pub(super) fn env<'r>(runbook: &'r Runbook, name: Option<&str>) -> Result<&'r Env, Problem> {
+/// The environment of a name; a sandbox with the names of its world filled in.
+pub(super) fn env(runbook: &Runbook, name: Option<&str>) -> Result<Env, Problem> {
+    let env = find(runbook, name)?.clone();
+    #[cfg(feature = "sandbox")]
+    let env = super::world::named(env)?;
+    Ok(env)
+}
+
+fn find<'r>(runbook: &'r Runbook, name: Option<&str>) -> Result<&'r Env, Problem> {
     let names = || runbook.envs.iter().map(|env| env.name.as_str());
     let list = || names().collect::<Vec<_>>().join(", ");
     let Some(name) = name else {
         return Err(Problem::new(Exit::Usage, "say where: --env NAME").hint(format!("the runbook has {}", list())));
     };
     runbook.env(name).ok_or_else(|| {
-        let problem = Problem::new(Exit::Usage, format!("the runbook has no environment `{}`", crate::base::clean_line(name, 60)));
+        let problem = Problem::new(
+            Exit::Usage,
+            format!("the runbook has no environment `{}`", crate::base::clean_line(name, 60)),
+        );
         match nearest(name, names()) {
             Some(near) => problem.hint(format!("did you mean `{near}`?")),
             None => problem.hint(format!("it has {}", list())),

@@ -18,14 +18,15 @@ pub(super) fn run(args: &Args, mut command: Command) -> Outcome {
         return print(&format!("{verbs}\n{}", help::topics()));
     };
     if let Some(topic) = help::find(name) {
-        return print(&topic.text(""));
+        return print(&topic.text(&crate::tui::listing()));
     }
     if let Some(verb) = command.find_subcommand_mut(name) {
         return print(&verb.clone().bin_name(format!("gonogo {name}")).render_long_help().to_string());
     }
     let names: Vec<String> = command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
     let known = names.iter().map(String::as_str).chain(help::TOPICS.iter().map(|topic| topic.name));
-    let problem = Problem::new(Exit::Usage, format!("no verb or topic is called `{}`", crate::base::clean_line(name, 60)));
+    let problem =
+        Problem::new(Exit::Usage, format!("no verb or topic is called `{}`", crate::base::clean_line(name, 60)));
     Err(match nearest(name, known) {
         Some(near) => problem.hint(format!("did you mean `{near}`?")),
         None => problem.hint("`gonogo help` lists them"),

@@ -26,8 +26,8 @@ one, at the time of the capture), sends `UpdateService`, then looks with `Descri
 is the asked one. Already so: nothing is sent. Already on its way: only waits.
 
 What hurts people: the circuit breaker's rollback also ends `COMPLETED`, on the *old* task definition. It is recognised: when
-the service is as captured again (seen twice, 3 s apart), the step fails with *failed, nothing done* and with the reasons of
-the stopped tasks. Autoscaling fights over the count: give `desired` only where you mean it. Secrets are read when a task
+the captured task definition is steady again (seen twice, 3 s apart), the step puts back the count if it had set one (ECS does
+not), and fails with *failed, nothing done* and the reasons of the stopped tasks. Autoscaling fights over the count: give `desired` only where you mean it. Secrets are read when a task
 starts, so that a changed secret needs `force = true`.
 
 `rollback = \"restore\"` deploys the captured task definition again (and the captured count where this step set one).

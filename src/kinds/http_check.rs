@@ -160,7 +160,7 @@ impl HttpCheck {
             let span = params.place_of("follow");
             params.mistake(span, format!("a {method} does not follow redirects"), "only GET and HEAD do", None);
         }
-        let port = url.port_or_known_default().unwrap_or(80);
+        let port = services.http.port(&url);
         let connect_to = params.addresses("connect_to", port).first().copied();
         if connect_to.is_some() && url.scheme() == "https" && url.domain().is_none() {
             let span = params.place_of("connect_to");

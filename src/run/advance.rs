@@ -80,12 +80,12 @@ fn start(state: &RunState, i: usize, what: What) -> Event {
 
 fn run_watches(state: &RunState, outline: &Outline) -> Vec<Event> {
     for (watch, run) in outline.watches.iter().zip(&state.watches) {
+        // A step that asks has not started; one that is left out of this run never does.
         let begun = |id: &StepId| {
-            state.step(id).is_some_and(|(_, step)| {
-                !matches!(
-                    step.forward.state,
-                    StepState::Pending | StepState::Settled(Gate::Otherwise(Settlement::NotRun(_)))
-                )
+            state.step(id).is_some_and(|(_, step)| match &step.forward.state {
+                StepState::Settled(Gate::Otherwise(Settlement::NotRun(_))) => false,
+                StepState::Settled(_) => true,
+                _ => step.forward.began.is_some(),
             })
         };
         let over = |id: &StepId| state.step(id).is_some_and(|(_, step)| step.forward.state.settled());

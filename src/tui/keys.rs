@@ -238,6 +238,20 @@ pub fn table(desk: Desk) -> impl Iterator<Item = &'static Binding> {
     TABLE.iter().filter(move |binding| binding.desks.contains(&desk))
 }
 
+/// Every table as lines of text, for `gonogo help keys`.
+#[must_use]
+pub fn listing() -> String {
+    let mut text = String::new();
+    for (desk, title) in [(Desk::Live, "At a run"), (Desk::Replay, "At a replay")] {
+        text.push_str(&format!("{title}\n"));
+        for binding in table(desk) {
+            text.push_str(&format!("  {:<14} {}\n", binding.label, binding.what));
+        }
+        text.push('\n');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;

@@ -23,7 +23,7 @@ mod view;
 
 pub use app::{App, Effect, Page, Setup};
 pub use dialog::DEAF;
-pub use keys::{Action, Binding, Desk, TABLE, action, table};
+pub use keys::{Action, Binding, Desk, TABLE, action, listing, table};
 pub use layout::Layout;
 pub use terminal::TuiError;
 pub use theme::Theme;

@@ -1,9 +1,12 @@
 //! The one integration binary: a second one would link everything again.
 
+mod floors;
+mod house;
 mod journal;
 mod kinds;
 mod moto;
 mod night;
-mod screens;
 mod runbook;
 mod sandbox;
+mod screens;
+mod views;

@@ -43,6 +43,7 @@ fn start() -> Moto {
     assert!(server.exists(), "{} is missing: run tests/run, which installs it", server.display());
     let log = std::env::temp_dir().join(format!("gonogo-moto-{}.log", std::process::id()));
     std::fs::write(&log, "").unwrap();
+    #[expect(clippy::zombie_processes, reason = "it lives as long as this process, and ends with it")]
     let wrapper = Command::new("sh")
         .args(["-c", WRAPPER, "moto"])
         .args([&server, &log])
@@ -155,9 +156,24 @@ pub async fn cluster(cluster: &str, family: &str) {
     for image in ["web:1", "web:2"] {
         definition(family, image).await;
     }
-    let service =
-        json!({ "cluster": cluster, "serviceName": "web", "taskDefinition": format!("{family}:1"), "desiredCount": 2 });
-    ecs("CreateService", service).await;
+    // moto freezes the deployment as it is at the creation; with tasks it would stay IN_PROGRESS for ever.
+    let definition = format!("{family}:1");
+    ecs(
+        "CreateService",
+        json!({ "cluster": cluster, "serviceName": "web", "taskDefinition": definition, "desiredCount": 0 }),
+    )
+    .await;
+    ecs("UpdateService", json!({ "cluster": cluster, "service": "web", "desiredCount": 2 })).await;
+}
+
+/// A task definition that Fargate can run.
+pub async fn fargate(family: &str) {
+    let container = json!({ "name": "web", "image": "web:1", "cpu": 128, "memory": 256 });
+    let definition = json!({
+        "family": family, "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512",
+        "containerDefinitions": [container]
+    });
+    ecs("RegisterTaskDefinition", definition).await;
 }
 
 /// Registers one more revision. moto answers HTTP 500 to a task whose container has no `memory`.
@@ -173,11 +189,76 @@ pub async fn network() -> (String, String) {
     (between(&subnets, "<subnetId>", "<").to_owned(), between(&groups, "<groupId>", "<").to_owned())
 }
 
-/// What `tests/runbooks/moto.toml` needs; its zone id. Cluster `acme`, service `web` on `web:1` with `web:2`
-/// registered, zone `acme.example` with the CNAME `shop` at an hour.
-pub async fn prepare_runbook() -> String {
+/// Prepares moto for `tests/runbooks/moto.toml` and gives the runbook's text, its `vars` changed to what was made: a zone
+/// `acme.example` with the CNAMEs `shop` and `www` at an hour, a cluster with service `web` of two tasks on the first of two
+/// revisions, `migrate` for Fargate, moto's own subnet. Each call makes its own.
+pub async fn runbook() -> String {
     let zone = zone("acme.example").await;
-    records(&zone, &["<Name>shop.acme.example</Name><Type>CNAME</Type><TTL>3600</TTL><ResourceRecords><ResourceRecord><Value>acme-shop.herokudns.example</Value></ResourceRecord></ResourceRecords>"]).await;
-    cluster("acme", "web").await;
-    zone
+    let record = |name: &str| {
+        format!(
+            "<Name>{name}.acme.example</Name><Type>CNAME</Type><TTL>3600</TTL><ResourceRecords><ResourceRecord><Value>acme-shop.herokudns.example</Value></ResourceRecord></ResourceRecords>"
+        )
+    };
+    records(&zone, &[&record("shop"), &record("www")]).await;
+    let n = fastrand::u32(..);
+    cluster(&format!("acme-{n}"), &format!("web-{n}")).await;
+    fargate("migrate").await;
+    let (subnet, group) = network().await;
+    let text = include_str!("../runbooks/moto.toml");
+    [
+        ("zone = \"acme.example\"", format!("zone = \"{zone}\"")),
+        ("cluster = \"acme\"", format!("cluster = \"acme-{n}\"")),
+        ("web = \"web:2\"", format!("web = \"web-{n}:2\"")),
+        ("\"subnet-of-moto\"", format!("\"{subnet}\"")),
+        ("\"group-of-moto\"", format!("\"{group}\"")),
+    ]
+    .into_iter()
+    .fold(text.to_owned(), |text, (old, new)| {
+        assert_eq!(text.matches(old).count(), 1, "{old}");
+        text.replace(old, &new)
+    })
+}
+
+/// The actions of `tests/runbooks/moto.toml` one after the other, then their restores in reverse; the whole program runs
+/// it elsewhere.
+#[tokio::test]
+async fn the_runbooks_actions_run_and_roll_back() {
+    use crate::kinds::aws::{action, at, minute};
+    let text = runbook().await;
+    let mut file: toml::Table = text.parse().unwrap();
+    let vars = file["env"]["moto"]["vars"].as_table().unwrap().clone();
+    let filled =
+        vars.iter().fold(text, |text, (name, value)| text.replace(&format!("${{{name}}}"), value.as_str().unwrap()));
+    file = filled.parse().unwrap();
+    let zone = vars["zone"].as_str().unwrap();
+    let cluster = vars["cluster"].as_str().unwrap();
+    let count = async || {
+        let answer = ecs("DescribeServices", json!({ "cluster": cluster, "services": ["web"] })).await;
+        (
+            answer["services"][0]["desiredCount"].clone(),
+            answer["services"][0]["taskDefinition"].as_str().unwrap().ends_with(":1"),
+        )
+    };
+    let before = (listing(zone).await, count().await);
+    let services = at(endpoint());
+    let mut done = Vec::new();
+    for step in file["step"].as_array().unwrap() {
+        let Some(table) = step.get("action").and_then(toml::Value::as_table) else { continue };
+        let mut params = table.clone();
+        let kind = params.remove("kind").unwrap();
+        let action = action(kind.as_str().unwrap(), &params.to_string(), &services);
+        let captured = action.capture(&minute()).await.unwrap();
+        action.apply(&minute(), &captured).await.unwrap();
+        if step["rollback"].as_str() == Some("restore") {
+            done.push((action, captured));
+        }
+    }
+    let between = listing(zone).await;
+    assert!(between.contains("<TTL>60</TTL>") && between.contains("acme-web-1.eu-west-1.elb.example"), "{between}");
+    assert_eq!(count().await, (json!(3), false));
+    assert_eq!(done.len(), 3);
+    for (action, captured) in done.iter().rev() {
+        action.restore(&minute(), captured).await.unwrap();
+    }
+    assert_eq!((listing(zone).await, count().await), before);
 }

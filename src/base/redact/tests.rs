@@ -1,3 +1,5 @@
+//! Every encoding of a secret is masked, wherever it is cut.
+
 use proptest::prelude::*;
 
 use super::*;

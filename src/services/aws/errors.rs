@@ -181,6 +181,13 @@ where
                 Failure::new(Class::Misconfigured, format!("{} {} cannot be sent", call.service, call.operation));
             Trouble { failure: failure.because(cause()), again: Again::No }
         }
+        // A proxy or a broken server on the way: the body is not AWS's, but the status still says no.
+        SdkError::ResponseError(answer) if answer.raw().status().as_u16() >= 300 => {
+            let status = answer.raw().status().as_u16();
+            let words = Said { status, message: "an answer that is not AWS's", ..Said::default() };
+            let Trouble { failure, again } = said(call, &words, renew);
+            Trouble { failure: failure.because(cause()), again }
+        }
         _ => garbled(call, &cause()),
     }
 }

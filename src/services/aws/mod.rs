@@ -10,6 +10,7 @@
 mod balancer;
 mod call;
 mod ecs;
+mod ecs_model;
 mod errors;
 mod identity;
 mod metrics;
@@ -41,7 +42,9 @@ use crate::{
 };
 pub use balancer::Target;
 pub use call::Patience;
-pub use ecs::{Container, Deployment, Network, NewTask, Service, Started, Task, TaskDefinition, short_definition};
+pub use ecs_model::{
+    Container, Deployment, Network, NewTask, Service, Started, Task, TaskDefinition, short_definition,
+};
 pub use identity::Caller;
 pub use metrics::{MetricQuery, Sample, Series};
 pub use records::{Alias, RecordSet, difference, normal_name};

@@ -16,11 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
-use super::{
-    Aws, Patience, Service,
-    ecs::{Deployment, short_definition},
-    swap::APART,
-};
+use super::{Aws, Deployment, Patience, Service, short_definition, swap::APART};
 use crate::{
     base::{Class, Failure},
     plan::{Cx, Done, Finding},
@@ -90,7 +86,7 @@ impl Rollout {
 
     fn at(service: &Service, state: &State) -> bool {
         let same = |definition: &str| short_definition(definition) == short_definition(&state.task_definition);
-        let primary = service.primary().is_none_or(|one| same(&one.task_definition));
+        let primary = service.live_primary().is_none_or(|one| same(&one.task_definition));
         same(&service.task_definition) && primary && state.desired.is_none_or(|desired| desired == service.desired)
     }
 
@@ -162,6 +158,7 @@ impl Rollout {
         let patience = Patience::of(cx);
         let begun = Instant::now();
         let (mut seen, mut back_since, mut last) = (false, None::<Instant>, String::from("nothing seen yet"));
+        let mut count_sent = false;
         loop {
             match aws.service(&self.cluster, &self.service, &patience).await {
                 Ok(now) if self.as_wanted(&now) => return Ok(now),
@@ -173,10 +170,22 @@ impl Rollout {
                         let words = format!("the deployment failed: {last}");
                         return Err(self.told(aws, &patience, Failure::new(class, words), &now).await);
                     }
-                    let back = self.moves() && self.on_the_old(&now) && (seen || begun.elapsed() > LAG);
+                    let back = self.moves() && self.rolled_back(&now) && (seen || begun.elapsed() > LAG);
                     back_since = if back { back_since.or(Some(Instant::now())) } else { None };
                     if back_since.is_some_and(|since| since.elapsed() >= APART) {
-                        return Err(self.told(aws, &patience, self.rolled_back(&now), &now).await);
+                        if self.as_before(&now) {
+                            let words = "ECS's circuit breaker rolled it back; the service is as it was";
+                            let failure = Failure::new(Class::FailedNothingDone, words);
+                            return Err(self.told(aws, &patience, failure, &now).await);
+                        }
+                        if count_sent {
+                            let words =
+                                format!("ECS's circuit breaker rolled it back, but the count is not as it was: {last}");
+                            return Err(self.told(aws, &patience, Failure::new(Class::Failed, words), &now).await);
+                        }
+                        count_sent = true;
+                        back_since = None;
+                        self.put_count_back(aws, cx).await?;
                     }
                 }
                 // It was accepted; a look that fails now is only a look.
@@ -192,24 +201,30 @@ impl Rollout {
         }
     }
 
-    /// At rest on the old task definition; the breaker leaves the count as it was asked for.
-    fn on_the_old(&self, service: &Service) -> bool {
-        Self::at(service, &State { desired: None, ..self.before.clone() }) && service.steady()
+    /// The circuit breaker puts the task definition back, never the count.
+    fn rolled_back(&self, now: &Service) -> bool {
+        Self::at(now, &State { desired: None, ..self.before.clone() }) && now.steady()
     }
 
-    fn rolled_back(&self, now: &Service) -> Failure {
-        if self.as_before(now) {
-            let words = "ECS's circuit breaker rolled it back; the service is as it was";
-            return Failure::new(Class::FailedNothingDone, words);
-        }
-        let before = self.before.desired.unwrap_or_default();
-        let words = format!("ECS's circuit breaker rolled it back, but {} tasks are wanted now, {before} before", now.desired);
-        Failure::new(Class::Failed, words)
+    /// Puts the count back that this deployment set, so that "nothing done" is true.
+    async fn put_count_back(&self, aws: &Aws, cx: &Cx) -> Result<(), Failure> {
+        let before = &self.before;
+        let words = before.desired.map_or(String::new(), |n| n.to_string());
+        cx.line(format!("ECS's circuit breaker rolled it back; putting the count back to {words}"));
+        let definition = &before.task_definition;
+        let sent = aws
+            .update_service(&self.cluster, &self.service, definition, before.desired, false, &Patience::of(cx))
+            .await;
+        sent.map(drop).map_err(|failure| {
+            let class = if failure.class == Class::Unknown { Class::Unknown } else { Class::Failed };
+            let message = format!("ECS rolled it back, and the count could not be put back: {}", failure.message);
+            Failure { class, message, ..failure }
+        })
     }
 
     /// The class of a deployment that cannot come to a good end any more.
     fn lost(&self, now: &Service) -> Option<Class> {
-        let primary = now.primary()?;
+        let primary = now.live_primary()?;
         let short = short_definition(&primary.task_definition);
         let ours = short == short_definition(&self.after.task_definition);
         let old = short == short_definition(&self.before.task_definition);
@@ -269,10 +284,10 @@ impl Rollout {
     }
 
     fn unclear(&self, now: &Service) -> Option<String> {
-        let primary = now.primary()?;
-        let short = short_definition(&primary.task_definition);
+        let primary = now.live_primary();
+        let short = short_definition(primary.map_or(&now.task_definition, |one| &one.task_definition));
         let known = [&self.before, &self.after].iter().any(|one| short_definition(&one.task_definition) == short);
-        let dead = primary.rollout == "FAILED" && !now.rolls_back;
+        let dead = primary.is_some_and(|one| one.rollout == "FAILED") && !now.rolls_back;
         // At rest on one of our definitions, and yet neither: the count differs.
         let odd = now.steady();
         let wanted = short_definition(&self.after.task_definition);

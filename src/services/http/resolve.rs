@@ -11,11 +11,17 @@ use crate::{
 };
 
 impl Http {
+    /// The port of a URL: its own, else the environment's for `http`, else the scheme's.
+    #[must_use]
+    pub fn port(&self, url: &Url) -> u16 {
+        let own = self.env.http.default_port.filter(|_| url.scheme() == "http");
+        url.port().or(own).or(url.port_or_known_default()).unwrap_or(80)
+    }
+
     /// The addresses of a URL, with its port. Empty for an IP address outside the sandbox: nothing to resolve.
     pub(super) async fn addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, Failure> {
         let host = url.host_str().unwrap_or_default();
-        let own = self.env.http.default_port.filter(|_| url.scheme() == "http");
-        let port = url.port().or(own).or(url.port_or_known_default()).unwrap_or(80);
+        let port = self.port(url);
         let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
         if self.env.http.resolve_only_by_dns {
             return match literal {

@@ -11,13 +11,14 @@ use std::{
 use gonogo::{
     base::{EnvName, Redactor},
     kinds::{self, Bind},
-    plan::{Action, Check, Cx, Mistake, Params, contract::Reporter},
+    plan::{Action, Check, Cx, Finding, Mistake, Params, contract::Reporter},
     runbook::{
         AwsEnv, DnsEnv, Env, EnvKind, HttpEnv, SandboxEnv,
         value::{Entry, Kind as Shape, Table, Value},
     },
     services::Services,
 };
+use serde_json::Value as Json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -174,6 +175,8 @@ pub enum Spoil {
     LoseAnswer,
     /// Keeps the request for itself and says nothing.
     Swallow,
+    /// Keeps the request for itself and closes the connection.
+    HangUp,
 }
 
 /// A TCP proxy that keeps every byte the client sent.
@@ -217,11 +220,13 @@ async fn pass(client: TcpStream, target: SocketAddr, kept: Arc<Mutex<Vec<u8>>>, 
     let up = async move {
         let mut buffer = vec![0; 64 << 10];
         let mut seen = Vec::new();
-        loop {
-            let Ok(n @ 1..) = from_client.read(&mut buffer).await else { break };
+        while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
             kept.lock().unwrap().extend_from_slice(&buffer[..n]);
             seen.extend_from_slice(&buffer[..n]);
             let hit = spoil != Spoil::Nothing && String::from_utf8_lossy(&seen).contains(mark);
+            if hit && spoil == Spoil::HangUp {
+                break;
+            }
             if hit {
                 spoiled.send_replace(true);
             }
@@ -232,8 +237,7 @@ async fn pass(client: TcpStream, target: SocketAddr, kept: Arc<Mutex<Vec<u8>>>, 
     };
     let down = async move {
         let mut buffer = vec![0; 64 << 10];
-        loop {
-            let Ok(n @ 1..) = from_server.read(&mut buffer).await else { break };
+        while let Ok(n @ 1..) = from_server.read(&mut buffer).await {
             if *is_spoiled.borrow_and_update() {
                 continue;
             }
@@ -353,4 +357,24 @@ pub async fn nobody() -> String {
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     format!("http://127.0.0.1:{port}")
+}
+
+/// The contract of an action that can be put back, at any endpoint: a capture sends no change, twice equals once, the
+/// probes see both ends. Gives what is captured before and after, for the caller to compare.
+pub async fn there_and_back(endpoint: &str, kind: &str, text: &str) -> (Json, Json) {
+    let proxy = Proxy::new(endpoint, "", Spoil::Nothing).await;
+    let step = action(kind, text, &at(&proxy.endpoint));
+    let first = step.capture(&minute()).await.unwrap();
+    assert_eq!(proxy.changes(), 0, "a capture only reads");
+    step.apply(&minute(), &first).await.unwrap();
+    assert_eq!(proxy.changes(), 1);
+    step.apply(&minute(), &first).await.unwrap();
+    assert_eq!(proxy.changes(), 1, "twice equals once");
+    assert!(matches!(step.probe(&minute(), &first, false).await.unwrap(), Finding::Done(_)));
+    step.restore(&minute(), &first).await.unwrap();
+    step.restore(&minute(), &first).await.unwrap();
+    assert_eq!(proxy.changes(), 2, "back, twice equals once");
+    assert!(matches!(step.probe(&minute(), &first, true).await.unwrap(), Finding::Done(_)));
+    assert!(matches!(step.probe(&minute(), &first, false).await.unwrap(), Finding::NotDone { .. }));
+    (first, step.capture(&minute()).await.unwrap())
 }

@@ -125,7 +125,7 @@ async fn lost_answers_are_unknown_and_unsent_ones_are_not() {
 }
 
 /// An ECS whose deployments take their time; `story` gives the service after so many looks since the update.
-fn ecs(updates: Arc<AtomicUsize>, story: fn(usize) -> Json) -> impl Fn(&Asked) -> Answer + Send + Sync {
+fn ecs(updates: Arc<AtomicUsize>, story: fn(usize, usize) -> Json) -> impl Fn(&Asked) -> Answer + Send + Sync {
     let looks = Mutex::new(0);
     move |asked| {
         let before = service("web:1", "COMPLETED", 2, 2, "");
@@ -135,7 +135,7 @@ fn ecs(updates: Arc<AtomicUsize>, story: fn(usize) -> Json) -> impl Fn(&Asked) -
                 "containerDefinitions": [{ "name": "web" }] } })),
             "UpdateService" => {
                 updates.fetch_add(1, Ordering::SeqCst);
-                Answer::json(json!({ "service": story(0) }))
+                Answer::json(json!({ "service": story(0, 1) }))
             }
             "DescribeServices" if updates.load(Ordering::SeqCst) == 0 => {
                 Answer::json(json!({ "services": [before], "failures": [] }))
@@ -143,7 +143,7 @@ fn ecs(updates: Arc<AtomicUsize>, story: fn(usize) -> Json) -> impl Fn(&Asked) -
             "DescribeServices" => {
                 let mut looks = looks.lock().unwrap();
                 *looks += 1;
-                Answer::json(json!({ "services": [story(*looks)], "failures": [] }))
+                Answer::json(json!({ "services": [story(*looks, updates.load(Ordering::SeqCst))], "failures": [] }))
             }
             "ListTasks" => Answer::json(json!({ "taskArns": ["arn:aws:ecs:eu-west-1:1:task/acme/t1"] })),
             "DescribeTasks" => Answer::json(json!({ "failures": [], "tasks": [{
@@ -169,12 +169,13 @@ fn service(definition: &str, rollout: &str, desired: i32, running: i32, reason: 
 }
 
 async fn applied(
-    story: fn(usize) -> Json,
+    rest: &str,
+    story: fn(usize, usize) -> Json,
     time: Duration,
 ) -> (Result<gonogo::plan::Done, gonogo::base::Failure>, usize, Vec<String>) {
     let updates = Arc::new(AtomicUsize::new(0));
     let endpoint = play(ecs(updates.clone(), story)).await;
-    let step = action(KIND, &params("acme", "web", ""), &at(&endpoint));
+    let step = action(KIND, &params("acme", "web", rest), &at(&endpoint));
     let captured = step.capture(&minute()).await.unwrap();
     let heard = Arc::new(Heard::default());
     let answer = step.apply(&cx_heard(time, heard.clone()), &captured).await;
@@ -184,7 +185,8 @@ async fn applied(
 #[tokio::test]
 async fn it_waits_until_the_asked_definition_is_steady() {
     let (done, updates, heard) = applied(
-        |look| match look {
+        "",
+        |look, _| match look {
             // The first look lags behind the update: as before, and yet no rollback.
             1 => service("web:1", "COMPLETED", 2, 2, ""),
             0 | 2 => service("web:2", "IN_PROGRESS", 2, 0, ""),
@@ -203,7 +205,8 @@ async fn it_waits_until_the_asked_definition_is_steady() {
 #[tokio::test]
 async fn the_circuit_breakers_rollback_is_no_success() {
     let (answer, ..) = applied(
-        |look| match look {
+        "",
+        |look, _| match look {
             0 | 1 => service("web:2", "IN_PROGRESS", 2, 0, ""),
             _ => service("web:1", "COMPLETED", 2, 2, ""),
         },
@@ -219,8 +222,26 @@ async fn the_circuit_breakers_rollback_is_no_success() {
 }
 
 #[tokio::test]
+async fn the_count_is_put_back_after_a_rollback() {
+    let (answer, updates, _) = applied(
+        "desired = 3",
+        |look, updates| match (updates, look) {
+            (1, 0..=2) => service("web:2", "IN_PROGRESS", 3, 0, ""),
+            // As ECS does it: the old definition, the new count.
+            (1, _) => service("web:1", "COMPLETED", 3, 3, ""),
+            _ => service("web:1", "COMPLETED", 2, 2, ""),
+        },
+        Duration::from_secs(30),
+    )
+    .await;
+    let failure = answer.unwrap_err();
+    assert_eq!((failure.class, updates), (Class::FailedNothingDone, 2), "{failure:?}");
+}
+
+#[tokio::test]
 async fn a_deployment_that_hangs_is_unknown_at_its_timeout() {
-    let (answer, updates, _) = applied(|_| service("web:2", "IN_PROGRESS", 2, 1, ""), Duration::from_secs(4)).await;
+    let (answer, updates, _) =
+        applied("", |_, _| service("web:2", "IN_PROGRESS", 2, 1, ""), Duration::from_secs(4)).await;
     let failure = answer.unwrap_err();
     assert_eq!((failure.class, updates), (Class::Unknown, 1));
     assert!(
@@ -231,7 +252,7 @@ async fn a_deployment_that_hangs_is_unknown_at_its_timeout() {
 
 #[tokio::test]
 async fn a_third_definition_meanwhile_is_a_failure() {
-    let (answer, ..) = applied(|_| service("web:7", "IN_PROGRESS", 2, 1, ""), Duration::from_secs(20)).await;
+    let (answer, ..) = applied("", |_, _| service("web:7", "IN_PROGRESS", 2, 1, ""), Duration::from_secs(20)).await;
     assert_eq!(answer.unwrap_err().class, Class::Failed);
 }
 
@@ -244,7 +265,7 @@ async fn errors_of_the_update_have_their_classes() {
         (400, "ExpiredTokenException", Class::Denied),
         (400, "ClientException", Class::Refused),
     ] {
-        let played = ecs(Arc::default(), |_| json!({}));
+        let played = ecs(Arc::default(), |_, _| json!({}));
         let endpoint = play(move |asked| match asked.operation.as_str() {
             "UpdateService" => Answer::json_error(status, code, "said so"),
             _ => played(asked),

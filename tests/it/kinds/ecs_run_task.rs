@@ -18,11 +18,9 @@ const KIND: &str = "ecs.run_task";
 async fn a_task_runs_to_its_end_on_moto() {
     let cluster = format!("c-{}", fastrand::u32(..));
     let family = format!("mig-{}", fastrand::u32(..));
-    moto::cluster(&cluster, &family).await;
+    moto::ecs("CreateCluster", json!({ "clusterName": cluster })).await;
+    moto::fargate(&family).await;
     let (subnet, group) = moto::network().await;
-    let container = json!({ "name": "web", "image": "web:1", "cpu": 128, "memory": 256 });
-    let fargate = json!({ "family": family, "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512", "containerDefinitions": [container] });
-    moto::ecs("RegisterTaskDefinition", fargate).await;
     let text = format!(
         "cluster = \"{cluster}\"\ntask_definition = \"{family}\"\ncommand = [\"rake\", \"db:migrate\"]\nlaunch_type = \"FARGATE\"\n\
          network = {{ subnets = [\"{subnet}\"], security_groups = [\"{group}\"] }}"
@@ -33,7 +31,7 @@ async fn a_task_runs_to_its_end_on_moto() {
     let captured = step.capture(&cx).await.unwrap();
     assert_eq!((proxy.changes(), captured["container"].as_str()), (0, Some("web")));
     let done = step.apply(&cx, &captured).await.unwrap();
-    assert_eq!(done.line, format!("1 task of {family}:3 ended with exit code 0"));
+    assert_eq!(done.line, format!("1 task of {family}:1 ended with exit code 0"));
     assert_eq!((proxy.changes(), proxy.count(&cx.token) > 0), (1, true));
     assert!(proxy.count(r#""startedBy":"gonogo-"#) >= 1);
     assert!(!step.restorable() && step.doubt() == Doubt::Token);
@@ -168,10 +166,13 @@ async fn a_container_has_to_exist_and_a_refused_connection_has_done_nothing() {
     let captured = action(KIND, &base, &at(endpoint)).capture(&minute()).await.unwrap();
     let failure = action(KIND, &base, &at(&nobody().await)).apply(&minute(), &captured).await.unwrap_err();
     assert_eq!(failure.class, Class::FailedNothingDone);
-    let proxy = Proxy::new(endpoint, ".RunTask", Spoil::Swallow).await;
-    let failure =
-        action(KIND, &base, &at(&proxy.endpoint)).apply(&cx(Duration::from_secs(3)), &captured).await.unwrap_err();
-    assert_eq!(failure.class, Class::Unknown);
+    for (spoil, words) in [(Spoil::Swallow, "timed out"), (Spoil::HangUp, "the connection broke")] {
+        let proxy = Proxy::new(endpoint, ".RunTask", spoil).await;
+        let lost = action(KIND, &base, &at(&proxy.endpoint)).apply(&cx(Duration::from_secs(3)), &captured).await;
+        let failure = lost.unwrap_err();
+        assert_eq!((failure.class, proxy.changes()), (Class::Unknown, 1), "{failure:?}");
+        assert!(failure.message.contains(words), "{failure}");
+    }
 }
 
 #[test]

@@ -1,8 +1,35 @@
 //! A kind touches four places; one that misses one of them is found here.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
-use gonogo::kinds::{ALL, Bind};
+use gonogo::{
+    base::Redactor,
+    kinds::{ALL, Bind, Kinds},
+    plan::{self, Options},
+    run::Mode,
+    runbook::{EnvKind, parse, sha256_hex},
+    services::Services,
+};
+
+/// Every example parses, and every kind in it can be bound in every environment of it.
+#[test]
+fn every_example_can_be_planned() {
+    for kind in ALL {
+        let parsed = parse(kind.example.as_bytes(), kind.name).usable();
+        let (runbook, _) = parsed.unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false, None)));
+        assert!(runbook.envs.iter().any(|env| env.kind == EnvKind::Sandbox), "{}: no sandbox", kind.name);
+        for env in &runbook.envs {
+            let kinds = Kinds(Services::new(env.clone(), &runbook.secrets, Arc::new(Redactor::default())));
+            let source_hash = sha256_hex(kind.example.as_bytes());
+            let options = Options { mode: Mode::Rehearse, dry_run: false, from: None, until: None, source_hash };
+            if let Err(mistakes) = plan::build(&runbook, env, &kinds, &options) {
+                let mut all = parse(kind.example.as_bytes(), kind.name).diagnostics;
+                all.extend(mistakes);
+                panic!("{}", all.render(false, None));
+            }
+        }
+    }
+}
 
 #[test]
 fn every_kind_has_its_four_places() {
@@ -19,7 +46,8 @@ fn every_kind_has_its_four_places() {
             Bind::Format => format!("[step.{}]", kind.name),
             _ => format!("kind = \"{}\"", kind.name),
         };
-        assert!(text.contains(&used), "{}: its example does not use it", kind.name);
+        let plain = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(plain.contains(&used), "{}: its example does not use it", kind.name);
         let listed = root.join("tests/it/kinds/mod.rs");
         let listed = std::fs::read_to_string(listed).unwrap();
         assert!(listed.lines().any(|line| line == format!("mod {file};")), "{}: its tests do not run", kind.name);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gonogo::{
     base::{Class, Redactor},
     plan::Finding,
-    runbook::{EnvKind, HerokuEnv, SecretRef, SecretSource},
+    runbook::{DnsEnv, EnvKind, HerokuEnv, HttpEnv, SecretRef, SecretSource},
     sandbox::{Config, Sandbox},
     services::Services,
 };
@@ -200,4 +200,37 @@ async fn bad_parameters() {
     points_at(kind, "on = \"yes\"", &services, "\"yes\"", "true or false");
     points_at(kind, "on = true\napp = \"other\"", &services, "\"other\"", "is not environment `test`'s");
     points_at(kind, "on = true", &super::contract::services(env()), "", "has no Heroku app");
+}
+
+/// The built-in world seen through DNS and HTTP, as a rehearsal sees it.
+pub fn inside(sandbox: &Sandbox) -> Arc<Services> {
+    let at = sandbox.endpoints();
+    let mut env = env();
+    env.kind = EnvKind::Sandbox;
+    env.heroku = Some(HerokuEnv { app: at.heroku_app.clone(), endpoint: Some(at.heroku.clone()), token: None });
+    env.dns = DnsEnv { resolvers: at.resolvers.clone(), authoritative: at.authoritative.clone() };
+    env.http = HttpEnv { resolve_only_by_dns: true, default_port: Some(at.web_port) };
+    services(env)
+}
+
+/// The checks agree with each other about the world: what DNS says is who answers, and the page is what is asked for.
+#[tokio::test]
+async fn the_whole_world_through_the_real_clients() {
+    let (sandbox, _) = world().await;
+    let services = inside(&sandbox);
+    let host = "shop.acme.example";
+    let see = async |kind: &str, params: String| {
+        let check = super::contract::check(kind, &params, &services);
+        let attempt = attempt();
+        check.check(&attempt.cx).await.unwrap_or_else(|failure| panic!("{kind}: {failure:?}")).line
+    };
+    let target = "acme-shop.herokudns.example";
+    see("dns.authoritative", format!("name = '{host}'\nvalue = '{target}'")).await;
+    see("dns.propagated", format!("name = '{host}'\nvalue = '{target}'\nsamples = 3")).await;
+    let line = see("http.check", format!("url = 'http://{host}/'\nstatus = 200")).await;
+    assert!(line.contains(&sandbox.endpoints().old_origin.to_string()), "{line}");
+    see("http.check", format!("url = 'http://{host}/'\ntimes = 20\nat_once = 5")).await;
+    super::contract::done(action("heroku.maintenance", "on = true", &services).as_ref()).await;
+    see("http.check", format!("url = 'http://{host}/'\nstatus = 503")).await;
+    see("heroku.state", "maintenance = true\ndynos = { run = 0 }".into()).await;
 }

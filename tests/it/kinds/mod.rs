@@ -1,6 +1,6 @@
 //! Every kind against the contract and against servers that lie, one file per kind.
 
-mod aws;
+pub mod aws;
 mod aws_identity;
 mod cloudwatch_metric;
 mod command;

@@ -199,12 +199,13 @@ async fn a_lost_answer_is_unknown_and_the_probe_finds_it_done() {
     let zone = zone_of(&sets).await;
     let text = params(&zone, name, r#type, 60);
     let captured = action(KIND, &text, &at(moto::endpoint())).capture(&minute()).await.unwrap();
-    for (spoil, done) in [(Spoil::Swallow, false), (Spoil::LoseAnswer, true)] {
+    for (spoil, done) in [(Spoil::HangUp, false), (Spoil::Swallow, false), (Spoil::LoseAnswer, true)] {
         let proxy = Proxy::new(moto::endpoint(), "<ChangeResourceRecordSetsRequest", spoil).await;
         let failure =
             action(KIND, &text, &at(&proxy.endpoint)).apply(&cx(Duration::from_secs(3)), &captured).await.unwrap_err();
         assert_eq!(failure.class, Class::Unknown, "{failure:?}");
-        assert!(failure.message.contains("timed out"), "{failure}");
+        let words = if spoil == Spoil::HangUp { "the connection broke" } else { "timed out" };
+        assert!(failure.message.contains(words), "{failure}");
         assert_eq!(proxy.changes(), 1, "never sent again by itself");
         let finding = action(KIND, &text, &at(moto::endpoint())).probe(&minute(), &captured, false).await.unwrap();
         assert_eq!(matches!(finding, Finding::Done(_)), done, "{finding:?}");
