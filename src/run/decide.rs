@@ -65,7 +65,8 @@ pub(super) fn decide(state: &RunState, input: Input, now: Stamp) -> Result<Vec<E
         Input::Hold(why) => {
             let _open = open(state)?;
             // A newer reason replaces the one before, but nothing is graver than a journal that failed.
-            if state.hold.as_ref().is_some_and(|hold| hold.why == why || matches!(hold.why, HoldWhy::JournalFailed(_))) {
+            if state.hold.as_ref().is_some_and(|hold| hold.why == why || matches!(hold.why, HoldWhy::JournalFailed(_)))
+            {
                 return Err(Refusal::HeldAlready);
             }
             Ok(vec![Event::Held { why, by: None }])
