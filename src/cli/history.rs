@@ -20,7 +20,9 @@ pub(super) fn mark(outline: &mut Outline, state: &Path) {
     for run in runs(state).unwrap_or_default().iter().take(LOOKED_AT) {
         let Ok(dir) = RunDir::view(&run.path) else { continue };
         let same = dir.plan().ok().and_then(|plan| serde_json::from_slice::<Outline>(&plan).ok());
-        if !same.is_some_and(|earlier| earlier.runbook == outline.runbook && earlier.mode == Mode::Rehearse && !earlier.dry_run) {
+        if !same.is_some_and(|earlier| {
+            earlier.runbook == outline.runbook && earlier.mode == Mode::Rehearse && !earlier.dry_run
+        }) {
             continue;
         }
         let mut past = RunState::default();

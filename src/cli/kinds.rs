@@ -38,13 +38,21 @@ pub(super) fn run(args: &Args) -> Outcome {
         let width = kind.params.iter().map(|param| param.name.len()).max().unwrap_or(0);
         for param in kind.params {
             let required = if param.required { "required" } else { "" };
-            text.push_str(&format!("  {:width$}  {:<15} {required:<8}  {}\n", param.name, shape(param.shape), param.help));
+            text.push_str(&format!(
+                "  {:width$}  {:<15} {required:<8}  {}\n",
+                param.name,
+                shape(param.shape),
+                param.help
+            ));
         }
     }
     if !kind.needs.is_empty() {
         text.push_str(&format!("\nHas to be allowed: {}\n", kind.needs.join(", ")));
     }
-    text.push_str(&format!("\nClass of doubt {}: what a resume may do when nobody saw the outcome.\n", kind.doubt.letter()));
+    text.push_str(&format!(
+        "\nClass of doubt {}: what a resume may do when nobody saw the outcome.\n",
+        kind.doubt.letter()
+    ));
     text.push_str(&format!("\nExample (gonogo kinds {} --example)\n\n{}", kind.name, kind.example));
     print(&text)
 }

@@ -182,8 +182,12 @@ fn farewell(end: &End, run: &str) -> Exit {
     }
     let exit = exit_of(&end.state);
     match &end.journal_failed {
-        Some(why) => say(&format!("the journal could not be written: {why}\nlook at the world before `gonogo resume {run}`")),
-        None if end.state.ended.is_some() => say(&format!("recorded as {run}: gonogo replay {run}, gonogo report {run}")),
+        Some(why) => {
+            say(&format!("the journal could not be written: {why}\nlook at the world before `gonogo resume {run}`"))
+        }
+        None if end.state.ended.is_some() => {
+            say(&format!("recorded as {run}: gonogo replay {run}, gonogo report {run}"))
+        }
         None => say(&format!("held and recorded: gonogo resume {run}")),
     }
     exit

@@ -82,11 +82,8 @@ pub(super) fn run(args: Args, state: Option<&Path>) -> Outcome {
         }
     }
     let seq = resumed.journal.next_seq() - 1;
-    let taken_up = Input::Resume(Resumed {
-        operator: operator.clone(),
-        from: night::user_at_host(),
-        auto_go: args.show.auto_go,
-    });
+    let taken_up =
+        Input::Resume(Resumed { operator: operator.clone(), from: night::user_at_host(), auto_go: args.show.auto_go });
     let mut show = args.show;
     show.operator = Some(operator.to_string());
     night::live(Night {

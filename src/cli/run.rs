@@ -1,6 +1,9 @@
 //! `gonogo rehearse` and `gonogo run`: the same engine and flags; each refuses the other's environments.
 
-use std::{path::{Path, PathBuf}, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     Exit, Outcome, Problem, history,
@@ -136,7 +139,8 @@ fn named_step(runbook: &Runbook, flag: &str, name: Option<&str>) -> Result<Optio
     let Some(name) = name else { return Ok(None) };
     let found = runbook.steps.iter().find(|step| step.id.as_str() == name).map(|step| step.id.clone());
     found.map(Some).ok_or_else(|| {
-        let problem = Problem::new(Exit::Usage, format!("{flag}: there is no step `{}`", crate::base::clean_line(name, 60)));
+        let problem =
+            Problem::new(Exit::Usage, format!("{flag}: there is no step `{}`", crate::base::clean_line(name, 60)));
         match crate::plan::nearest(name, runbook.steps.iter().map(|step| step.id.as_str())) {
             Some(near) => problem.hint(format!("did you mean `{near}`?")),
             None => problem,

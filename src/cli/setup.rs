@@ -64,7 +64,10 @@ pub(super) fn env<'r>(runbook: &'r Runbook, name: Option<&str>) -> Result<&'r En
         return Err(Problem::new(Exit::Usage, "say where: --env NAME").hint(format!("the runbook has {}", list())));
     };
     runbook.env(name).ok_or_else(|| {
-        let problem = Problem::new(Exit::Usage, format!("the runbook has no environment `{}`", crate::base::clean_line(name, 60)));
+        let problem = Problem::new(
+            Exit::Usage,
+            format!("the runbook has no environment `{}`", crate::base::clean_line(name, 60)),
+        );
         match nearest(name, names()) {
             Some(near) => problem.hint(format!("did you mean `{near}`?")),
             None => problem.hint(format!("it has {}", list())),

@@ -25,7 +25,8 @@ pub(super) fn run(args: &Args, mut command: Command) -> Outcome {
     }
     let names: Vec<String> = command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
     let known = names.iter().map(String::as_str).chain(help::TOPICS.iter().map(|topic| topic.name));
-    let problem = Problem::new(Exit::Usage, format!("no verb or topic is called `{}`", crate::base::clean_line(name, 60)));
+    let problem =
+        Problem::new(Exit::Usage, format!("no verb or topic is called `{}`", crate::base::clean_line(name, 60)));
     Err(match nearest(name, known) {
         Some(near) => problem.hint(format!("did you mean `{near}`?")),
         None => problem.hint("`gonogo help` lists them"),

@@ -29,7 +29,8 @@ pub(super) struct Args {
 }
 
 fn faults(texts: &[String]) -> Result<Vec<Fault>, Problem> {
-    let read = |text: &String| text.parse().map_err(|e: crate::sandbox::BadFault| Problem::new(Exit::Usage, e.to_string()));
+    let read =
+        |text: &String| text.parse().map_err(|e: crate::sandbox::BadFault| Problem::new(Exit::Usage, e.to_string()));
     texts.iter().filter(|text| *text != "none").map(read).collect()
 }
 

@@ -175,7 +175,7 @@ impl Loop {
 
     /// Asks what is to be asked now, once.
     fn turn_to_question(&mut self) {
-        if self.desk.is_none() || self.left {
+        if self.desk.is_none() || self.left || self.in_the_past() {
             return;
         }
         // Cheap first: most moments ask nothing.
