@@ -31,7 +31,8 @@ impl Loop {
     /// Takes one typed or given line, where one can be taken now; true where the moment has changed.
     pub(super) fn listen(&mut self) -> bool {
         // Before the run is opened nobody knows who types; the line waits.
-        if self.pending.is_some() || self.left || self.state.ended.is_some() || self.state.operator.is_none() {
+        let waits = self.pending.is_some() || self.left || self.in_the_past();
+        if waits || self.state.ended.is_some() || self.state.operator.is_none() {
             return false;
         }
         if let Some(word) = self.given() {
@@ -68,6 +69,11 @@ impl Loop {
             return true;
         }
         false
+    }
+
+    /// True while only what older processes recorded was read.
+    pub(super) fn in_the_past(&self) -> bool {
+        self.desk.as_ref().is_some_and(|desk| self.cursor <= desk.past)
     }
 
     /// The output takes nothing and the log was not read to its end: only a hold is sure to be meant.

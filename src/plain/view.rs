@@ -202,7 +202,7 @@ impl Loop {
 
     /// Asks what is to be asked now, once.
     fn turn_to_question(&mut self) {
-        if self.desk.is_none() || self.left {
+        if self.desk.is_none() || self.left || self.in_the_past() {
             return;
         }
         // Looking walks over every step, and the loop turns for every byte written: without a new event

@@ -7,6 +7,7 @@ mod kinds;
 mod moto;
 mod night;
 mod readme;
+mod process;
 mod runbook;
 mod sandbox;
 mod screens;
