@@ -9,6 +9,9 @@ use crate::{
     run::{Decision, Envelope, Event, Finding, Hold, Intended, Outcome, RunState, What, Where},
 };
 
+/// The tag of how far an attempt is; a view may show only the last of them.
+pub const PROGRESS: &str = "..";
+
 /// A line about an event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {
@@ -60,7 +63,7 @@ pub fn tell(state: &RunState, envelope: &Envelope) -> Option<Told> {
             ("start", text, Role::Plain, true)
         }
         Event::Line { text, .. } => ("out", text.clone(), Role::Dim, false),
-        Event::Progressed { percent, text, .. } => ("..", format!("{percent:>3}% {text}"), Role::Dim, false),
+        Event::Progressed { percent, text, .. } => (PROGRESS, format!("{percent:>3}% {text}"), Role::Dim, false),
         Event::Identified { identity, .. } => {
             ("ident", format!("{}: {}", identity.system, identity.line), Role::Plain, false)
         }

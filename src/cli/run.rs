@@ -46,7 +46,7 @@ pub(super) fn run(args: Args, mode: Mode, state: Option<&Path>) -> Outcome {
     let state = state_dir(state)?;
     let bytes = setup::read(&args.runbook)?;
     let book = setup::book(bytes, &args.runbook.display().to_string())?;
-    let env = setup::env(&book.runbook, args.env.as_deref())?.clone();
+    let env = setup::env(&book.runbook, args.env.as_deref())?;
     fits(mode, &env)?;
     args.show.fits(env.kind)?;
     let operator = operator(&book.runbook, args.show.operator.as_deref(), env.kind)?;
@@ -156,6 +156,8 @@ fn with_faults(mut env: Env, faults: Vec<String>) -> Result<Env, Problem> {
         return Err(Problem::new(Exit::Usage, "--fault is for the sandbox: real systems have faults of their own"));
     }
     env.sandbox.faults = faults.into_iter().filter(|fault| fault != "none").collect();
+    #[cfg(feature = "sandbox")]
+    let env = super::world::named(env)?;
     Ok(env)
 }
 

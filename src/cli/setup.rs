@@ -56,8 +56,15 @@ pub(super) fn wrong(diagnostics: &Diagnostics) -> Problem {
     Problem::new(Exit::Runbook, format!("the runbook has {n} error{s}; nothing was executed"))
 }
 
-/// The environment of a name.
-pub(super) fn env<'r>(runbook: &'r Runbook, name: Option<&str>) -> Result<&'r Env, Problem> {
+/// The environment of a name; a sandbox with the names of its world filled in.
+pub(super) fn env(runbook: &Runbook, name: Option<&str>) -> Result<Env, Problem> {
+    let env = find(runbook, name)?.clone();
+    #[cfg(feature = "sandbox")]
+    let env = super::world::named(env)?;
+    Ok(env)
+}
+
+fn find<'r>(runbook: &'r Runbook, name: Option<&str>) -> Result<&'r Env, Problem> {
     let names = || runbook.envs.iter().map(|env| env.name.as_str());
     let list = || names().collect::<Vec<_>>().join(", ");
     let Some(name) = name else {

@@ -38,12 +38,24 @@ fn not_started(error: crate::sandbox::StartError) -> Problem {
     Problem::new(Exit::Preflight, format!("the sandbox cannot be started: {error}"))
 }
 
+/// What a sandbox environment will be called, before it is up: the plan names its account and app.
+pub(super) fn named(mut env: Env) -> Result<Env, Problem> {
+    if env.kind == EnvKind::Sandbox {
+        let world = WorldNames::with(&env.sandbox.world).map_err(|e| Problem::new(Exit::Usage, e.to_string()))?;
+        faults(&env.sandbox.faults)?;
+        env.aws = Some(AwsEnv { region: Some(world.region), account: Some(world.account), ..AwsEnv::default() });
+        env.heroku = Some(HerokuEnv { app: world.app, ..HerokuEnv::default() });
+    }
+    Ok(env)
+}
+
 /// Brings the world of a sandbox environment up and points the environment at it; other environments
 /// stay as they are. The world lives in the run's folder, so that it survives a kill as a real one would.
 pub(super) async fn attach(mut env: Env, dir: &Path) -> Result<(Env, Option<Sandbox>), Problem> {
     if env.kind != EnvKind::Sandbox {
         return Ok((env, None));
     }
+    env = named(env)?;
     let world = WorldNames::with(&env.sandbox.world).map_err(|e| Problem::new(Exit::Usage, e.to_string()))?;
     let config = Config {
         seed: env.sandbox.seed.unwrap_or(SEED),
@@ -53,15 +65,10 @@ pub(super) async fn attach(mut env: Env, dir: &Path) -> Result<(Env, Option<Sand
     };
     let sandbox = Sandbox::start(config).await.map_err(not_started)?;
     let at = sandbox.endpoints();
-    let aws = env.aws.take().unwrap_or_default();
-    env.aws = Some(AwsEnv {
-        region: Some(at.region.clone()),
-        account: Some(aws.account.unwrap_or_else(|| at.account.clone())),
-        endpoint: Some(at.aws.clone()),
-        ..AwsEnv::default()
-    });
-    let app = env.heroku.take().map_or_else(|| at.heroku_app.clone(), |heroku| heroku.app);
-    env.heroku = Some(HerokuEnv { app, endpoint: Some(at.heroku.clone()), token: None });
+    if let (Some(aws), Some(heroku)) = (&mut env.aws, &mut env.heroku) {
+        aws.endpoint = Some(at.aws.clone());
+        heroku.endpoint = Some(at.heroku.clone());
+    }
     env.dns.authoritative.clone_from(&at.authoritative);
     env.dns.resolvers.clone_from(&at.resolvers);
     env.http.resolve_only_by_dns = true;

@@ -29,8 +29,9 @@ use crate::{
     run::{Done, Finding, Outcome, Report, Seen, Treatment, What, Where},
 };
 
-/// A kind that does not come back at its deadline gets this much longer before it is given up.
-const GRACE: Duration = Duration::from_secs(5);
+/// A kind that does not come back at its deadline gets this much longer before it is given up: a command's group is
+/// given 10 s to end by itself.
+const GRACE: Duration = Duration::from_secs(15);
 
 /// What an attempt's task owns.
 pub(super) struct Attempt {

@@ -1,5 +1,7 @@
 //! `command`: a program without a shell, as an action or as a check.
 
+mod lines;
+
 use std::{collections::VecDeque, ffi::OsString, path::PathBuf, sync::Arc};
 
 use futures_util::future::BoxFuture;
@@ -16,10 +18,8 @@ use crate::{
     },
 };
 
-/// How many of the last lines explain a failure.
-const TAIL: usize = 12;
-/// The longest line that is told; the rest of it is cut.
-const LINE: usize = 4 << 10;
+use lines::Lines;
+
 /// How much output a check keeps to look for `expect_output` in: the last part.
 const KEPT: usize = 256 << 10;
 
@@ -245,61 +245,6 @@ fn argv(params: &mut Params<'_>, key: &'static str) -> Vec<String> {
         }
     }
     if secret { Vec::new() } else { params.texts(key) }
-}
-
-/// Output on its way to the reporter: bytes as they come, lines when they are whole. Memory is bounded.
-struct Lines<'a> {
-    cx: &'a Cx,
-    line: Vec<u8>,
-    tail: VecDeque<String>,
-    output: VecDeque<u8>,
-    keep: usize,
-}
-
-impl<'a> Lines<'a> {
-    fn new(cx: &'a Cx, keep: usize) -> Self {
-        Self { cx, line: Vec::new(), tail: VecDeque::new(), output: VecDeque::new(), keep }
-    }
-
-    fn take(&mut self, piece: &[u8]) {
-        self.cx.reporter.output(piece);
-        if self.keep > 0 {
-            self.output.extend(piece);
-            let over = self.output.len().saturating_sub(self.keep);
-            self.output.drain(..over);
-        }
-        let mut parts = piece.split(|&b| b == b'\n');
-        let last = parts.next_back().unwrap_or_default();
-        for part in parts {
-            self.add(part);
-            self.end_line();
-        }
-        self.add(last);
-    }
-
-    fn add(&mut self, part: &[u8]) {
-        let room = LINE.saturating_sub(self.line.len());
-        self.line.extend_from_slice(part.get(..room).unwrap_or(part));
-    }
-
-    fn end_line(&mut self) {
-        let text = String::from_utf8_lossy(&self.line);
-        let text = clean_line(text.trim_end_matches('\r'), LINE);
-        self.line.clear();
-        if text.is_empty() {
-            return;
-        }
-        self.cx.line(&text);
-        if self.tail.len() == TAIL {
-            self.tail.pop_front();
-        }
-        self.tail.push_back(text);
-    }
-
-    fn finish(mut self) -> (VecDeque<String>, Vec<u8>) {
-        self.end_line();
-        (self.tail, self.output.into())
-    }
 }
 
 impl Check for Command {

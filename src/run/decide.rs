@@ -64,8 +64,9 @@ pub(super) fn decide(state: &RunState, input: Input, now: Stamp) -> Result<Vec<E
         }
         Input::Hold(why) => {
             let _open = open(state)?;
-            // The graver reason replaces the lighter one; the same one is not written twice.
-            if state.hold.as_ref().is_some_and(|hold| hold.why == why) {
+            // A newer reason replaces the one before, but nothing is graver than a journal that failed.
+            if state.hold.as_ref().is_some_and(|hold| hold.why == why || matches!(hold.why, HoldWhy::JournalFailed(_)))
+            {
                 return Err(Refusal::HeldAlready);
             }
             Ok(vec![Event::Held { why, by: None }])
@@ -161,7 +162,7 @@ fn person(
     };
     match intent {
         Intent::Hold => match &state.hold {
-            Some(hold) if hold.why == HoldWhy::Person => Err(Refusal::HeldAlready),
+            Some(hold) if matches!(hold.why, HoldWhy::Person | HoldWhy::JournalFailed(_)) => Err(Refusal::HeldAlready),
             _ => Ok(vec![Event::Held { why: HoldWhy::Person, by: Some(who.clone()) }]),
         },
         Intent::Release { typed } => {

@@ -6,6 +6,7 @@ mod journal;
 mod kinds;
 mod moto;
 mod night;
+mod readme;
 mod process;
 mod runbook;
 mod sandbox;

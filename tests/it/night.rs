@@ -67,8 +67,8 @@ impl Steps {
             clocks: Clocks::default(),
             treatment: Treatment::Do,
             hash: format!("{id}-hash"),
-            rehearsed: true,
             written_hash: format!("{id}-written"),
+            rehearsed: true,
         });
         self.0.last_mut().unwrap()
     }
@@ -215,6 +215,7 @@ pub struct Night {
     pub ms: u64,
 }
 
+#[expect(clippy::wrong_self_convention, reason = "`to_deploy` goes to the deployment, it converts nothing")]
 impl Night {
     /// Opened; a live one is held before its first step.
     pub fn open(kind: EnvKind) -> Self {

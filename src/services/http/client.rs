@@ -22,6 +22,7 @@ pub enum Client {
     /// One request, one connection, directly.
     Fresh,
     /// Kept for the next request to the same API; the user's proxy is honoured outside the sandbox.
+    #[cfg_attr(not(feature = "heroku"), expect(dead_code, reason = "only the client of an API keeps connections"))]
     Kept,
 }
 
