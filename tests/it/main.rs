@@ -6,6 +6,7 @@ mod journal;
 mod kinds;
 mod moto;
 mod night;
+mod run;
 mod runbook;
 mod sandbox;
 mod screens;
