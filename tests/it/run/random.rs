@@ -379,17 +379,17 @@ impl Rig {
         let names: Vec<StepId> = self.state.outlines().iter().map(|step| step.id.clone()).collect();
         let any_step = || names[usize::from(b) % names.len()].clone();
         let asked = self.state.asking().map_or_else(any_step, |(i, _)| names[i].clone());
-        let step = if c % 5 == 0 { any_step() } else { asked };
+        let step = if c.is_multiple_of(5) { any_step() } else { asked };
         let person = who(["mira", "dana", "sam", "eve"][usize::from(if c == 255 { 3 } else { b % 3 })]);
         let word = |right: &str| if c % 11 == 10 { "oops".to_owned() } else { right.to_owned() };
-        let reason = if c % 3 == 0 { None } else { Some("because".to_owned()) };
+        let reason = if c.is_multiple_of(3) { None } else { Some("because".to_owned()) };
         let says = |intent| Input::Person { who: person.clone(), typed_by: who("mira"), intent };
         self.now += [0, 1, 500, 3_000, 70_000][usize::from(c) % 5];
         let input = match a % 40 {
             0..=13 => self.report(b, c),
             14 => says(go_with(&step, word("go"), reason)),
             15 => says(Intent::NoGo { step, typed: word("no-go"), reason }),
-            16 => says(Intent::Vote { step, go: c % 4 != 0 }),
+            16 => says(Intent::Vote { step, go: !c.is_multiple_of(4) }),
             17 | 18 => {
                 let back = self.state.rollback.is_some();
                 says(Intent::Confirm { step, typed: word(if back { "undo" } else { WORD }) })
@@ -404,7 +404,8 @@ impl Rig {
             27..=29 => says(Intent::Release { typed: word("go") }),
             30 | 31 => {
                 let round = self.state.step(&step).map_or(0, |(_, run)| run.round) + u32::from(c == 77);
-                let result = if c % 4 == 0 { Err(Failure::new(Class::NotYet, "red")) } else { Ok(Seen::new("green")) };
+                let result =
+                    if c.is_multiple_of(4) { Err(Failure::new(Class::NotYet, "red")) } else { Ok(Seen::new("green")) };
                 Input::Criterion { step, round, index: usize::from(b % 3), result }
             }
             32 | 33 => {
@@ -414,9 +415,9 @@ impl Rig {
                 let watch: WatchId = format!("w{}", b % 3).parse().unwrap();
                 Input::Watch { watch, sample: Sample { ok, value, line: "seen".into() } }
             }
-            34 => Input::Resume(Resumed { auto_go: c % 7 == 0, ..resumed() }),
+            34 => Input::Resume(Resumed { auto_go: c.is_multiple_of(7), ..resumed() }),
             35 => Input::ClockJump { wall_ms: i64::from(c) * 1000, slept: Duration::from_secs(c.into()) },
-            36 if c % 3 == 0 => Input::Hold(
+            36 if c.is_multiple_of(3) => Input::Hold(
                 [HoldWhy::TerminalLost, HoldWhy::JournalFailed("full".into())][usize::from(c > 200)].clone(),
             ),
             37 => says(Intent::Note { text: word("a word"), step: Some(step) }),
