@@ -40,10 +40,6 @@ fn resolve_open_questions(state: &RunState, outline: &Outline, now: Stamp) -> Ve
         let id = step.id.clone();
         match (why, leg) {
             (Why::Failed(failure), Leg::Forward) => {
-                if let Some(reason) = &step.go_on_after_failure {
-                    let settlement = Settlement::FailedGoOn(reason.clone());
-                    return vec![Event::Settled { step: id, back: false, settlement }];
-                }
                 let own_tries = run.tries.saturating_sub(run.asked_tries);
                 if let Some(retry) = step.retry
                     && failure.class.nothing_done()
@@ -51,6 +47,10 @@ fn resolve_open_questions(state: &RunState, outline: &Outline, now: Stamp) -> Ve
                     && last_was(state, i, What::Do)
                 {
                     return vec![Event::RetryScheduled { step: id, not_before: now.elapsed.after(retry.wait) }];
+                }
+                if let Some(reason) = &step.go_on_after_failure {
+                    let settlement = Settlement::FailedGoOn(reason.clone());
+                    return vec![Event::Settled { step: id, back: false, settlement }];
                 }
             }
             // A person's "done by hand" is being verified, or the probe is to look.
@@ -61,8 +61,10 @@ fn resolve_open_questions(state: &RunState, outline: &Outline, now: Stamp) -> Ve
                     return vec![start(state, i, what)];
                 }
             }
-            // Found done: its checks decide. They only read, so this needs nobody.
-            (Why::InDoubt(Some(Finding::Done(_))), Leg::Forward) => return vec![start(state, i, What::Recheck)],
+            // Found done, or lost with their process: its checks decide. They only read, so this needs nobody.
+            (Why::InDoubt(Some(Finding::Done(_))) | Why::Lost, Leg::Forward) => {
+                return vec![start(state, i, What::Recheck)];
+            }
             (Why::Failed(_) | Why::InDoubt(Some(_)) | Why::Lost, _) => {}
         }
     }
@@ -88,7 +90,9 @@ fn run_watches(state: &RunState, outline: &Outline) -> Vec<Event> {
                 _ => step.forward.began.is_some(),
             })
         };
-        let over = |id: &StepId| state.step(id).is_some_and(|(_, step)| step.forward.state.settled());
+        // A step that is not there must not keep the run open.
+        let all = || state.steps.iter().all(|step| step.forward.state.settled());
+        let over = |id: &StepId| state.step(id).map_or_else(all, |(_, step)| step.forward.state.settled());
         if run.began.is_none() && begun(&watch.from) && !over(&watch.until) && state.rollback.is_none() {
             return vec![Event::WatchBegan { watch: watch.id.clone() }];
         }

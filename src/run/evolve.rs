@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use super::{
     event::{Decision, Event, Intended, Opened, Outcome, Settlement},
     fact::Finding,
+    outline::StepOutline,
     state::{
         AttemptRun, Criterion, Crossing, Gate, Hold, Leg, LegRun, Note, RollbackRun, RunState, StepRun, StepState,
         WatchRun, What, Why,
@@ -218,7 +219,11 @@ impl RunState {
                 };
                 self.set_at(i, leg, state, now);
             }
-            // A probe runs while the leg needs a decision.
+            // A probe runs while the leg needs a decision: one that was lost has not looked.
+            let probing = self.steps[i].attempts.iter().rev().find(|a| a.alive()).map(|a| a.what);
+            if let Some(what @ (What::Probe | What::ProbeUndo)) = probing {
+                self.set_at(i, what.leg(), StepState::NeedsDecision(Why::InDoubt(None)), now);
+            }
             for attempt in &mut self.steps[i].attempts {
                 attempt.lost |= attempt.ended.is_none();
             }
@@ -242,6 +247,7 @@ impl RunState {
             captured: Json::Null,
             owner_done: None,
             failure: None,
+            undone: false,
             lost: false,
         });
         run.percent = None;
@@ -309,15 +315,8 @@ impl RunState {
             }
             Outcome::Failed(failure) => {
                 attempt.failure = Some(failure.clone());
-                // With the proof that nothing was done the step is as untouched as before.
-                if what == What::Do && failure.class.nothing_done() && attempt.intended {
-                    let others = self.steps[i].attempts.iter().any(|a| {
-                        a.number != number
-                            && a.what == What::Do
-                            && a.intended
-                            && !a.failure.as_ref().is_some_and(|f| f.class.nothing_done())
-                    });
-                    self.steps[i].touched = others;
+                if failure.class.nothing_done() && attempt.intended {
+                    self.undone(i, number, now);
                 }
                 match what {
                     What::Do | What::Recheck | What::Undo => {
@@ -350,10 +349,24 @@ impl RunState {
                 return;
             }
         }
-        if leg == Leg::Forward && matches!(finding, Finding::NotDone { .. }) {
-            self.steps[i].touched = false;
+        if matches!(finding, Finding::NotDone { .. }) {
+            self.undone(i, number, now);
         }
         self.set_at(i, leg, StepState::NeedsDecision(Why::InDoubt(Some(finding.clone()))), now);
+    }
+
+    /// With the proof that an attempt did nothing, the step is as untouched as it was before it.
+    fn undone(&mut self, i: usize, number: u32, now: Stamp) {
+        let attempts = &mut self.steps[i].attempts;
+        let Some(attempt) = attempts.iter_mut().find(|a| a.number == number && a.what == What::Do) else { return };
+        attempt.undone = true;
+        self.steps[i].touched = attempts.iter().any(|a| a.what == What::Do && a.intended && !a.undone);
+        let Some(outline) = self.outline.clone() else { return };
+        let down = |(step, run): (&StepOutline, &StepRun)| step.clocks.downtime_starts && run.touched;
+        // Users see no outage that did not begin, unless another step began one.
+        if outline.steps[i].clocks.downtime_starts && !outline.steps.iter().zip(&self.steps).any(down) {
+            self.downtime.stop(now);
+        }
     }
 
     fn decide_on(&mut self, step: &StepId, decision: Decision, reason: Option<String>, now: Stamp) {
@@ -460,7 +473,10 @@ impl RunState {
     /// Moves a leg to a state; the time in the state before goes to work or to waiting for people.
     fn set_at(&mut self, i: usize, leg: Leg, state: StepState, now: Stamp) {
         let owner_waits = self.outlines().get(i).is_some_and(|step| step.manual)
-            && self.steps[i].attempts.last().is_some_and(|a| a.intended && a.owner_done.is_none());
+            && self.steps[i]
+                .attempts
+                .last()
+                .is_some_and(|a| a.what == What::Do && a.intended && a.owner_done.is_none());
         if let Some(run) = self.leg_at(i, leg) {
             run.account(now, owner_waits);
             run.state = state;

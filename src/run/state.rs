@@ -297,6 +297,8 @@ pub struct AttemptRun {
     pub owner_done: Option<(PersonId, Option<String>)>,
     /// How it failed.
     pub failure: Option<Failure>,
+    /// The world was found as before it: its failure proves it, or a probe saw it.
+    pub undone: bool,
     /// It belongs to a process that is gone.
     pub lost: bool,
 }
