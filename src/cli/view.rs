@@ -93,7 +93,7 @@ impl View {
             confirm.push((step, word));
         }
         let typed = if show.no_input { plain::Typed::nobody() } else { plain::Typed::stdin() };
-        let desk = plain::Desk { sender: sender.clone(), typed, confirm, past: log.len() };
+        let desk = plain::Desk { sender: sender.clone(), typed, confirm };
         Ok(Self::lines(scene, show.json, Some(desk)))
     }
 

@@ -13,7 +13,6 @@ use std::{
 };
 
 use rustix::fs::fstat;
-use serde::de::DeserializeOwned;
 
 use super::{
     error::RunDirError,
@@ -24,6 +23,7 @@ use super::{
     lock::{self, Holder, Lock},
     out::OutFile,
     read::{self, Damage, Load, Pin},
+    record::Record,
     room::{self, Room},
     writer::Journal,
 };
@@ -92,7 +92,7 @@ impl RunDir {
     ///
     /// # Errors
     /// If the journal is missing, refused or cannot be read. Damage is no error: the result tells it.
-    pub fn read<T: DeserializeOwned>(&self, pins: &[Pin], on: impl FnMut(u64, T)) -> Result<Load, RunDirError> {
+    pub fn read<T: Record>(&self, pins: &[Pin], on: impl FnMut(u64, T)) -> Result<Load, RunDirError> {
         self.load(pins, |file, pins| read::read(file, &self.run, pins, on))
     }
 

@@ -1,5 +1,6 @@
 //! Floor 3: the file that remembers a run, its chain, lock, recovery and output files. It knows bytes: a
-//! record is the JSON text of an envelope, numbered here. It must not know steps or events.
+//! record is the JSON text of an envelope, numbered here. It must not know steps or events: all it asks of an
+//! envelope is to read its own text ([`Record`]).
 //!
 //! What it promises:
 //! * A barrier that returned is on the disk. A failed write or sync is told once and for all.
@@ -24,6 +25,7 @@ mod lines;
 mod lock;
 mod out;
 mod read;
+mod record;
 mod recover;
 mod room;
 mod runs;
@@ -37,6 +39,7 @@ pub use frame::{FORMAT, Flaw, MAX_PAYLOAD};
 pub use lock::Holder;
 pub use out::{FIRST, LAST, OutFile, Output};
 pub use read::{Damage, Load, Pin, Tear, read, verify};
+pub use record::Record;
 pub use recover::{Resume, Resumed, SetAside};
 pub use room::{Room, outlive_file_size_limit};
 pub use runs::{FindError, Run, find, runs, state_dir};

@@ -7,10 +7,9 @@ use std::{
     thread,
 };
 
-use serde::de::DeserializeOwned;
-
 use super::{
     frame::{Chain, FORMAT, Flaw, HEADER, Hash, Look, hex_text, look},
+    record::Record,
     tail::{self, Verdict},
 };
 use crate::base::{RunId, clean_line};
@@ -105,7 +104,7 @@ pub(super) fn fill(buffer: &mut Vec<u8>, src: &mut impl Read, want: usize) -> io
 ///
 /// # Errors
 /// If the source cannot be read.
-pub fn read<T: DeserializeOwned>(
+pub fn read<T: Record>(
     src: impl Read + Send,
     run: &RunId,
     pins: &[Pin],
@@ -118,11 +117,11 @@ pub fn read<T: DeserializeOwned>(
         let mut unread = None;
         'blocks: for block in take {
             for &(start, length) in &block.texts {
-                match serde_json::from_slice(&block.bytes[start..start + length]) {
+                match T::decode(&block.bytes[start..start + length]) {
                     Ok(record) => on_record(seq + 1, record),
                     Err(error) => {
                         let offset = block.offset + (start - HEADER) as u64;
-                        let flaw = Flaw::Text(clean_line(&error.to_string(), 200));
+                        let flaw = Flaw::Text(clean_line(&error, 200));
                         unread = Some(Damage { line: seq + 1, offset, flaw });
                         break 'blocks;
                     }

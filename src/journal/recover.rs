@@ -11,7 +11,6 @@ use std::{
 };
 
 use rustix::fs::{Advice, fadvise, fstat, ftruncate};
-use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -22,6 +21,7 @@ use super::{
     head::Head,
     lines::Lines,
     read::Load,
+    record::Record,
     room::{self, Room},
     writer::Journal,
 };
@@ -68,7 +68,7 @@ impl RunDir {
     /// # Errors
     /// [`RunDirError::Held`] with who drives it, [`RunDirError::Damaged`] with the place, [`RunDirError::Newer`],
     /// [`RunDirError::Copied`], and the others. `on_record` may have been called by then.
-    pub fn resume<T: DeserializeOwned>(
+    pub fn resume<T: Record>(
         path: &Path,
         how: Resume,
         on_record: impl FnMut(u64, T),

@@ -73,7 +73,7 @@ impl Loop {
 
     /// True while only what older processes recorded was read.
     pub(super) fn in_the_past(&self) -> bool {
-        self.desk.as_ref().is_some_and(|desk| self.cursor <= desk.past)
+        self.desk.is_some() && self.cursor <= self.past
     }
 
     /// The output takes nothing and the log was not read to its end: only a hold is sure to be meant.

@@ -58,9 +58,6 @@ pub struct Desk {
     /// Words given before (`--confirm STEP=WORD`), each used once, in order; a word may name its
     /// person as a typed line does (`dana: acme-prod`).
     pub confirm: Vec<(StepId, String)>,
-    /// How many events were there before this process: nothing is asked about them, because what it then
-    /// finds (a run taken up again holds, an attempt is in doubt) changes the question.
-    pub past: usize,
 }
 
 /// How a view ended.

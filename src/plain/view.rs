@@ -24,7 +24,7 @@ pub(super) struct Loop {
     pub(super) state: RunState,
     pub(super) cursor: usize,
     /// So much of the log happened before this process.
-    past: usize,
+    pub(super) past: usize,
     /// Where it was last looked whether something is asked.
     looked: Option<usize>,
     pub(super) progress: Progress,

@@ -216,6 +216,11 @@ fn a_text_that_is_no_event_has_a_place() {
     struct Wanted {
         n: u64,
     }
+    impl gonogo::journal::Record for Wanted {
+        fn decode(json: &[u8]) -> Result<Self, String> {
+            serde_json::from_slice(json).map_err(|e| e.to_string())
+        }
+    }
     let mut seen = Vec::new();
     let load = journal.dir().read(&[], |seq, wanted: Wanted| seen.push((seq, wanted.n))).unwrap();
     assert_eq!(seen, [(1, 1)]);

@@ -166,11 +166,7 @@ fn play_with(night: Night, desk: impl FnOnce(InputSender) -> Desk, world: impl F
 /// A script on standard input.
 fn play(night: Night, script: &str, world: impl FnMut(&mut Night)) -> Played {
     let script = Cursor::new(script.to_owned().into_bytes());
-    play_with(
-        night,
-        |sender| Desk { sender, typed: Typed::from(Box::new(script), false), confirm: Vec::new(), past: 0 },
-        world,
-    )
+    play_with(night, |sender| Desk { sender, typed: Typed::from(Box::new(script), false), confirm: Vec::new() }, world)
 }
 
 fn nothing(_: &mut Night) {}
@@ -364,14 +360,14 @@ fn words_given_before_answer_their_step_only() {
     night.to_no_return();
     let words = |words: &[(&str, &str)]| words.iter().map(|(step, word)| (step_id(step), (*word).to_owned())).collect();
     let confirm: Vec<(StepId, String)> = words(&[("open-writes", "acme-prod"), ("open-writes", "as sam: acme-prod")]);
-    let played = play_with(night, |sender| Desk { sender, typed: Typed::nobody(), confirm, past: 0 }, nothing);
+    let played = play_with(night, |sender| Desk { sender, typed: Typed::nobody(), confirm }, nothing);
     played.said("confirm> acme-prod (given before)");
     assert_eq!(
         played.night.state.steps[15].forward.confirmed.iter().map(|(who, _)| who.as_str()).collect::<Vec<_>>(),
         ["dana", "sam"]
     );
     let confirm = words(&[("deploy-web", "retry"), ("go-open", "go")]);
-    let played = play_with(failed(), |sender| Desk { sender, typed: Typed::nobody(), confirm, past: 0 }, nothing);
+    let played = play_with(failed(), |sender| Desk { sender, typed: Typed::nobody(), confirm }, nothing);
     assert!(!played.text.contains("given before"), "a failure is decided by people");
     assert_eq!(played.left, Some(HoldWhy::Left));
     played.said("nobody is there to answer: the run holds and can be resumed");
@@ -465,12 +461,7 @@ fn a_reader_that_goes_away_makes_the_run_hold() {
         face: face(),
         talk: Sink::new(Box::new(Closed(1))),
         data: None,
-        desk: Some(Desk {
-            sender,
-            typed: Typed::nobody(),
-            confirm: vec![(step_id("go-freeze"), "no-go".into())],
-            past: 0,
-        }),
+        desk: Some(Desk { sender, typed: Typed::nobody(), confirm: vec![(step_id("go-freeze"), "no-go".into())] }),
     };
     let mut night = Night::open(EnvKind::Live);
     night.to_deploy();
@@ -508,7 +499,6 @@ fn a_blocked_output_stops_neither_the_run_nor_a_hold() {
             sender,
             typed: Typed::from(Box::new(Cursor::new(b"hold\n".to_vec())), true),
             confirm: Vec::new(),
-            past: 0,
         }),
     };
     let mut night = Night::open(EnvKind::Live);
