@@ -40,7 +40,10 @@ fn the_shipped_night_and_its_replay() {
     assert_eq!(night.code, 0, "{night:?}");
     assert!(took <= Duration::from_secs(120), "{took:?}");
     assert!(night.out.starts_with("SANDBOX heroku-to-aws"), "{night:?}");
-    assert!(night.out.contains("21 of 21 steps") && night.out.contains("FAILED"), "the failure that teaches: {night:?}");
+    assert!(
+        night.out.contains("21 of 21 steps") && night.out.contains("FAILED"),
+        "the failure that teaches: {night:?}"
+    );
     let run = home.folder().file_name().unwrap().to_str().unwrap().to_owned();
 
     let replay = without_network(&home, &["replay", "last", "--plain"]);

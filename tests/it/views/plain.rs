@@ -416,7 +416,7 @@ fn the_past_of_a_run_is_not_asked_about() {
         face: face(),
         talk: Sink::new(Box::new(paper.clone())),
         data: Some(Sink::new(Box::new(data.clone()))),
-        desk: Some(Desk { sender, typed, confirm: Vec::new(), past: 0 }),
+        desk: Some(Desk { sender, typed, confirm: Vec::new() }),
     };
     let view = gonogo::plain::run(view);
     let mut stage = Stage { night, log, shown: past.len(), left: None, patient: false };
