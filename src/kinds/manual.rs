@@ -107,4 +107,8 @@ impl Action for Manual {
     fn manual(&self) -> bool {
         true
     }
+
+    fn asks_value(&self) -> Option<String> {
+        self.value.clone()
+    }
 }

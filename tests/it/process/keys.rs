@@ -10,9 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use gonogo::run::{Decision, Event};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
-use super::{Home, LONG, book};
+use super::{Home, LONG, book, until};
 
 /// The test's end of a terminal with the program behind it.
 pub struct Pty {
@@ -111,8 +112,27 @@ impl Pty {
         assert!(self.text().contains("SANDBOX"), "{}", self.text());
         thread::sleep(Duration::from_millis(450));
         for key in keys.bytes() {
-            self.sends(&[key]);
-            thread::sleep(Duration::from_millis(25));
+            if key == b'\r' {
+                self.enter();
+            } else {
+                self.sends(&[key]);
+                thread::sleep(Duration::from_millis(25));
+            }
+        }
+    }
+
+    /// Enter, as a hand presses it. On a machine under load letters and Enter can reach the program in one burst, which
+    /// it takes for a paste and asks for Enter again.
+    fn enter(&mut self) {
+        thread::sleep(Duration::from_millis(150));
+        self.sends(b"\r");
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(250) {
+            if self.text().contains("press enter again") {
+                self.sends(b"\r");
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
         }
     }
 
@@ -136,13 +156,72 @@ impl Drop for Pty {
     }
 }
 
-fn night() -> Vec<String> {
-    ["rehearse", &book("night.toml").display().to_string(), "--env", "sandbox"].map(String::from).to_vec()
+fn night(home: &Home) -> Pty {
+    let args = ["rehearse", &book("night.toml").display().to_string(), "--env", "sandbox"].map(String::from);
+    Pty::open(home, 80, 24, "xterm-256color", &args)
+}
+
+/// The decisions that were recorded, in order.
+fn decisions(home: &Home) -> Vec<Decision> {
+    let decided = |event: Event| if let Event::Decided { decision, .. } = event { Some(decision) } else { None };
+    home.journal().0.into_iter().filter_map(|envelope| decided(envelope.event)).collect()
+}
+
+/// The deployment fails, its sheet teaches, it is tried again.
+fn retried(pty: &mut Pty) {
+    pty.answers("STEP FAILED", "r\r");
+    pty.answers("RETRY", "retry\r");
 }
 
 #[test]
 fn a_night_with_a_failure_a_retry_and_a_no_go() {
     let home = Home::new();
-    let mut pty = Pty::open(&home, 80, 24, "xterm-256color", &night());
-    pty.answers("STEP FAILED", "PROBE");
+    let mut pty = night(&home);
+    pty.shows("STEP FAILED");
+    let sheet = pty.text();
+    assert!(sheet.contains("circuit breaker") && sheet.contains("exit code 1"), "it says why:\n{sheet}");
+    assert!(sheet.contains("failed, nothing done"), "{sheet}");
+    // A letter moves the cursor; without the word behind it, nothing goes on.
+    assert_eq!(decisions(&home), []);
+    retried(&mut pty);
+    pty.answers("Send the users to AWS?", "no-go\r");
+    pty.shows("no-go by mira");
+    pty.answers("Go / no-go", "dana go\r");
+    pty.shows("GO dana");
+    pty.answers("Go / no-go", "go\r");
+    pty.answers("what they see:", "nothing unusual\rdone\r");
+    pty.answers("POINT OF NO RETURN", "sandbox\r");
+    pty.shows("COMPLETED");
+    assert!(pty.text().contains("SANDBOX"), "{}", pty.text());
+    pty.sends(b"q");
+    assert_eq!(pty.ended(), 0, "{}", pty.text());
+    assert_eq!(decisions(&home), [Decision::Retry, Decision::NoGo, Decision::Go]);
+    let report = home.run(["report", "last"]);
+    assert!(report.out.contains("nothing unusual"), "{report:?}");
+}
+
+#[test]
+fn a_rollback_puts_the_world_back() {
+    let home = Home::new();
+    let mut pty = night(&home);
+    let before = until("the world is there", || home.world());
+    retried(&mut pty);
+    pty.answers("Send the users to AWS?", "dana go\r");
+    pty.shows("GO dana");
+    pty.answers("Send the users to AWS?", "go\r");
+    // Held in the middle of the switch, which comes to its end.
+    pty.shows("start 4 The shop points");
+    pty.sends(b" ");
+    pty.shows("done  4 The shop points");
+    assert_ne!(home.world().as_ref(), Some(&before));
+    pty.answers("HELD", "b");
+    pty.answers("ROLL BACK", "rollback\r");
+    for step in ["UNDO 4", "UNDO 2", "UNDO 1"] {
+        pty.answers(step, "undo\r");
+    }
+    pty.shows("ROLLED BACK");
+    assert!(pty.text().contains("SANDBOX"), "{}", pty.text());
+    pty.sends(b"q");
+    assert_eq!(pty.ended(), 13, "{}", pty.text());
+    assert_eq!(home.world(), Some(before));
 }

@@ -142,6 +142,19 @@ impl Home {
             .collect()
     }
 
+    /// The built-in world as it is kept: every record set, and each service's revision and count. It can be
+    /// compared; times and ids are left out.
+    fn world(&self) -> Option<(Json, Vec<String>)> {
+        let bytes = std::fs::read(self.only_folder()?.join("world/world.json")).ok()?;
+        let world: Json = serde_json::from_slice(&bytes).unwrap();
+        let sets = world["zones"].as_array().unwrap().iter().map(|zone| zone["sets"].clone()).collect();
+        let services = world["ecs"]["services"].as_array().unwrap().iter().map(|service| {
+            let runs = &service["deployments"][0];
+            format!("{} {}:{} x {}", service["name"], runs["family"], runs["revision"], service["desired"])
+        });
+        Some((sets, services.collect()))
+    }
+
     /// The journal as another process reads it, and what it folds to.
     fn journal(&self) -> (Vec<Envelope>, RunState) {
         let ended = self.run(["replay", "last", "--json"]);
