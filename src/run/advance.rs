@@ -5,7 +5,7 @@ use super::{
     event::{Ending, Event, HoldWhy, Settlement},
     fact::Finding,
     outline::{Outline, Treatment},
-    state::{Gate, Leg, RunState, StepState, What, Why},
+    state::{Agenda, Gate, Leg, RunState, StepState, What, Why},
 };
 use crate::base::{Stamp, StepId};
 
@@ -144,20 +144,19 @@ fn go_back(state: &RunState) -> Vec<Event> {
 /// The next forward steps: everything whose needs are settled, in the order of the file.
 fn go_on(state: &RunState, outline: &Outline, now: Stamp) -> Vec<Event> {
     let mut events = Vec::new();
-    let mut manual_owners: Vec<&crate::base::PersonId> = state
-        .steps
-        .iter()
-        .zip(&outline.steps)
+    let Agenda { active, due, open, .. } = &state.agenda;
+    let at_work = active.iter().map(|&i| (&state.steps[i], &outline.steps[i]));
+    let mut manual_owners: Vec<&crate::base::PersonId> = at_work
         .filter(|(run, step)| {
             step.manual && matches!(run.forward.state, StepState::Running | StepState::RetryWait { .. })
         })
         .map(|(_, step)| &step.owner)
         .collect();
-    for (i, step) in outline.steps.iter().enumerate() {
+    for &i in active.union(due) {
+        let step = &outline.steps[i];
         let run = &state.steps[i].forward;
         let due = match run.state {
-            StepState::Pending => needs_settled(state, i),
-            StepState::Ready => true,
+            StepState::Pending | StepState::Ready => true,
             StepState::RetryWait { not_before } => not_before <= now.elapsed,
             StepState::AtStopPoint | StepState::Running | StepState::NeedsDecision(_) | StepState::Settled(_) => false,
         };
@@ -190,14 +189,10 @@ fn go_on(state: &RunState, outline: &Outline, now: Stamp) -> Vec<Event> {
         }
         events.push(start(state, i, What::Do));
     }
-    if events.is_empty() && state.steps.iter().all(|step| step.forward.state.settled()) && state.watches_over() {
+    if events.is_empty() && open.is_empty() && state.watches_over() {
         events.push(Event::Ended { ending: ending(state) });
     }
     events
-}
-
-fn needs_settled(state: &RunState, i: usize) -> bool {
-    state.needs.get(i).is_some_and(|needs| needs.iter().all(|&j| state.steps[j].forward.state.settled()))
 }
 
 fn ending(state: &RunState) -> Ending {

@@ -10,15 +10,23 @@ use super::{
     fact::Finding,
     outline::StepOutline,
     state::{
-        AttemptRun, Criterion, Crossing, Gate, Hold, Leg, LegRun, Note, RollbackRun, RunState, StepRun, StepState,
-        WatchRun, What, Why,
+        Agenda, AttemptRun, Criterion, Crossing, Gate, Hold, Leg, LegRun, Note, RollbackRun, RunState, StepRun,
+        StepState, WatchRun, What, Why,
     },
 };
 use crate::base::{Stamp, StepId};
 
+/// A step that is not there: it is never settled.
+const NOWHERE: usize = usize::MAX;
+
 impl RunState {
     /// Applies one fact.
     pub fn evolve(&mut self, event: &Event, now: Stamp) {
+        self.apply(event, now);
+        self.enter_after(event);
+    }
+
+    fn apply(&mut self, event: &Event, now: Stamp) {
         self.last = Some(now);
         match event {
             Event::Opened(opened) => self.open(opened, now),
@@ -168,8 +176,6 @@ impl RunState {
         self.identities.clone_from(&opened.identities);
         self.opened = Some(now);
         self.index = outline.index();
-        self.needs =
-            outline.steps.iter().map(|step| step.needs.iter().filter_map(|id| self.position(id)).collect()).collect();
         self.steps = outline
             .steps
             .iter()
@@ -194,6 +200,65 @@ impl RunState {
             })
             .collect();
         self.outline = Some(Arc::new(outline.clone()));
+        let needs: Vec<Vec<usize>> = outline
+            .steps
+            .iter()
+            .map(|step| step.needs.iter().map(|id| self.position(id).unwrap_or(NOWHERE)).collect())
+            .collect();
+        let mut needed_by = vec![Vec::new(); needs.len()];
+        for (i, needed) in needs.iter().enumerate() {
+            for &j in needed.iter().filter(|&&j| j != NOWHERE) {
+                needed_by[j].push(i);
+            }
+        }
+        self.agenda = Agenda { needs, needed_by, ..Agenda::default() };
+    }
+
+    /// Notes where a step has to be looked for from now on.
+    fn enter(&mut self, i: usize) {
+        let Some(run) = self.steps.get(i) else { return };
+        let state = &run.forward.state;
+        let begun = !matches!(state, StepState::Pending | StepState::Settled(_));
+        let back = run.back.as_ref().is_some_and(|back| !back.state.settled());
+        let active = begun || back || run.attempts.iter().any(AttemptRun::alive);
+        let (pending, settled) = (*state == StepState::Pending, state.settled());
+        let Agenda { needs, needed_by, active: all, due, open } = &mut self.agenda;
+        if active {
+            all.insert(i)
+        } else {
+            all.remove(&i)
+        };
+        if settled {
+            open.remove(&i)
+        } else {
+            open.insert(i)
+        };
+        let is_settled = |j: &usize| self.steps.get(*j).is_some_and(|step| step.forward.state.settled());
+        if pending && needs[i].iter().all(is_settled) {
+            due.insert(i)
+        } else {
+            due.remove(&i)
+        };
+        if settled {
+            let waiting = needed_by[i].iter().filter(|&&j| self.steps[j].forward.state == StepState::Pending);
+            due.extend(waiting.filter(|&&j| needs[j].iter().all(is_settled)));
+        }
+    }
+
+    /// As [`Self::enter`], for the step of an event, or for all where it concerns them all.
+    fn enter_after(&mut self, event: &Event) {
+        match event {
+            // They change nothing that is looked for, and come in floods.
+            Event::Line { .. } | Event::Progressed { .. } | Event::Checked { .. } => {}
+            Event::Opened(_) | Event::Resumed(_) | Event::RollbackBegan { .. } => {
+                (0..self.steps.len()).for_each(|i| self.enter(i));
+            }
+            _ => {
+                if let Some(i) = event.step().and_then(|step| self.position(step)) {
+                    self.enter(i);
+                }
+            }
+        }
     }
 
     /// A new process: whatever was alive belongs to one that is gone.

@@ -1,6 +1,10 @@
 //! Where a run stands: the fold of its events. [`RunState::evolve`] is the only thing that changes it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -31,8 +35,8 @@ pub struct RunState {
     pub steps: Vec<StepRun>,
     /// Positions by id.
     pub(super) index: HashMap<StepId, usize>,
-    /// Per step, the positions of the steps that it needs.
-    pub(super) needs: Vec<Vec<usize>>,
+    /// Where to look, so that a step costs the same in a run of ten and of two thousand.
+    pub(super) agenda: Agenda,
     /// Nothing new starts.
     pub hold: Option<Hold>,
     /// The point of no return, once crossed.
@@ -51,6 +55,21 @@ pub struct RunState {
     pub freeze: Clock,
     /// Users see an outage.
     pub downtime: Clock,
+}
+
+/// Which steps have to be looked at: derived from the steps by `evolve`, never decided by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Agenda {
+    /// Per step, the positions of the steps that it needs.
+    pub(super) needs: Vec<Vec<usize>>,
+    /// Per step, the positions of the steps that need it.
+    pub(super) needed_by: Vec<Vec<usize>>,
+    /// Begun and not settled, on any leg, or with an attempt alive.
+    pub(super) active: BTreeSet<usize>,
+    /// Not begun, and everything that they need is settled.
+    pub(super) due: BTreeSet<usize>,
+    /// Not settled.
+    pub(super) open: BTreeSet<usize>,
 }
 
 /// A clock that is started and stopped by steps.
@@ -374,13 +393,13 @@ impl RunState {
         forward.chain(back)
     }
 
-    /// The legs that matter now: the rollback's once it has begun.
+    /// The legs that have begun and are not settled: the rollback's once it has begun.
     pub fn active_legs(&self) -> impl Iterator<Item = (usize, Leg, &LegRun)> {
         let rolling = self.rollback.is_some();
-        self.legs().filter(move |(_, leg, run)| match leg {
-            Leg::Forward => !rolling || run.state == StepState::Running,
-            Leg::Back => true,
-        })
+        let active = || self.agenda.active.iter().map(|&i| (i, &self.steps[i]));
+        let forward = active().map(|(i, s)| (i, Leg::Forward, &s.forward));
+        let forward = forward.filter(move |(_, _, run)| !rolling || run.state == StepState::Running);
+        forward.chain(active().filter_map(|(i, s)| Some((i, Leg::Back, s.back.as_ref()?))))
     }
 
     /// True while nothing new may start: held, at a stop point, or waiting for a decision.
@@ -395,7 +414,7 @@ impl RunState {
     /// True while an attempt is alive.
     #[must_use]
     pub fn busy(&self) -> bool {
-        self.steps.iter().any(|step| step.attempts.iter().any(AttemptRun::alive))
+        self.agenda.active.iter().any(|&i| self.steps[i].attempts.iter().any(AttemptRun::alive))
     }
 
     /// The first step that asks for people, with its leg.
@@ -410,8 +429,8 @@ impl RunState {
     /// The manual steps that wait for their owner's word.
     pub fn awaiting_owner(&self) -> impl Iterator<Item = (usize, &AttemptRun)> {
         let outlines = self.outlines();
-        self.steps.iter().enumerate().filter_map(move |(i, step)| {
-            let attempt = step.attempts.last()?;
+        self.agenda.active.iter().filter_map(move |&i| {
+            let attempt = self.steps[i].attempts.last()?;
             let waits = outlines.get(i)?.manual
                 && attempt.what == What::Do
                 && attempt.alive()
