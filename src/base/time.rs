@@ -58,7 +58,8 @@ pub fn short_duration(d: Duration) -> String {
 /// As [`short_duration`] with a sign: `+3m20`, `-0m50`. Milliseconds in.
 #[must_use]
 pub fn signed_duration(ms: i64) -> String {
-    let sign = if ms < 0 { '-' } else { '+' };
+    // Less than a second is neither late nor early.
+    let sign = if ms <= -1000 { '-' } else { '+' };
     format!("{sign}{}", short_duration(Duration::from_millis(ms.unsigned_abs())))
 }
 

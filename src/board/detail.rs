@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     base::{Stamp, StepId, short_duration},
-    run::{Gate, RunState, StepState, Timing, Treatment, Undo, What},
+    run::{Gate, Mode, RunState, StepState, Timing, Treatment, Undo, What},
 };
 
 /// One step in full.
@@ -103,6 +103,9 @@ impl Detail {
         }
         if let Treatment::ReadOnly = step.treatment {
             add("dry run", Role::Wait, "its checks are real, its action is not done".into());
+        }
+        if !step.rehearsed && state.outline.as_ref().is_some_and(|outline| outline.mode == Mode::Run) {
+            add("rehearsed", Role::Warn, "not as it is now: never part of a green rehearsal, or changed since".into());
         }
         let needs: Vec<String> = step.needs.iter().map(ToString::to_string).collect();
         add("needs", Role::Dim, needs.join(", "));

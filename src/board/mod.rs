@@ -8,6 +8,7 @@
 //! ```
 
 mod ask;
+mod bar;
 mod choice;
 mod clock;
 mod detail;
@@ -19,14 +20,15 @@ mod told;
 mod words;
 
 pub use ask::{Ask, AskId, AskKind, Check, ConfirmAsk, FailAsk, HeldAsk, ManualAsk, StopAsk, Vote, undo_words};
+pub use bar::{Rollback, Track};
 pub use choice::{Act, Choice, Reason};
 pub use clock::{Face, TimeStyle, Zone, moment};
 pub use detail::Detail;
-pub use header::{Header, Rollback, Said, Track};
+pub use header::{Header, Said};
 pub use mark::{Mark, Role, shown_leg};
 pub use next::Next;
 pub use row::Row;
-pub use told::{Told, tell};
+pub use told::{PROGRESS, Told, tell};
 pub use words::{ending_words, hold_words, number_of, settlement_words, spoken, step_words};
 
 use crate::{

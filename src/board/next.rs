@@ -21,7 +21,7 @@ impl Next {
             return Self { text: "the run is being opened".into(), ..Self::default() };
         };
         if let Some(ending) = state.ended {
-            return Self { text: format!("nothing: {}", ending_words(ending)), ..Self::default() };
+            return Self { text: format!("nothing: {}", ending_words(ending, state)), ..Self::default() };
         }
         if let Some((i, leg)) = state.asking() {
             return Self { asks: true, ..asking(state, outline, i, leg) };

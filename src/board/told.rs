@@ -9,6 +9,9 @@ use crate::{
     run::{Decision, Envelope, Event, Finding, Hold, Intended, Outcome, RunState, What, Where},
 };
 
+/// The tag of how far an attempt is; a view may show only the last of them.
+pub const PROGRESS: &str = "..";
+
 /// A line about an event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {
@@ -60,7 +63,7 @@ pub fn tell(state: &RunState, envelope: &Envelope) -> Option<Told> {
             ("start", text, Role::Plain, true)
         }
         Event::Line { text, .. } => ("out", text.clone(), Role::Dim, false),
-        Event::Progressed { percent, text, .. } => ("..", format!("{percent:>3}% {text}"), Role::Dim, false),
+        Event::Progressed { percent, text, .. } => (PROGRESS, format!("{percent:>3}% {text}"), Role::Dim, false),
         Event::Identified { identity, .. } => {
             ("ident", format!("{}: {}", identity.system, identity.line), Role::Plain, false)
         }
@@ -175,7 +178,7 @@ pub fn tell(state: &RunState, envelope: &Envelope) -> Option<Told> {
         Event::TornTail { bytes, kept_as } => {
             ("torn", format!("{bytes} bytes of a torn record were set aside as {kept_as}"), Role::Warn, true)
         }
-        Event::Ended { ending } => ("END", ending_words(*ending).to_owned(), Role::Strong, true),
+        Event::Ended { ending } => ("END", ending_words(*ending, state).to_owned(), Role::Strong, true),
         Event::Unknown(_) => return None,
     };
     Some(Told { seq: envelope.seq, at: envelope.stamp(), step: envelope.event.step().cloned(), tag, text, role, key })

@@ -54,8 +54,10 @@ pub fn hold_words(state: &RunState, hold: &Hold) -> String {
 
 /// How a run ended, as a sentence.
 #[must_use]
-pub fn ending_words(ending: Ending) -> &'static str {
+pub fn ending_words(ending: Ending, state: &RunState) -> &'static str {
+    let dry = state.outline.as_ref().is_some_and(|outline| outline.dry_run);
     match ending {
+        Ending::Completed if dry => "everything was looked at, nothing was done",
         Ending::Completed => "everything is done",
         Ending::WithExceptions => "done, with steps skipped, failed or done by hand",
         Ending::RolledBack => "everything was taken back",

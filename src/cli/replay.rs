@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     Exit, Outcome, Problem, print,
-    runs::{found, load, verdict},
+    runs::{found, load, never_began, verdict},
     say, state_dir,
     view::{Scene, View},
 };
@@ -54,7 +54,7 @@ pub(super) fn run(args: Args, state: Option<&Path>) -> Outcome {
     let verified = verdict(&loaded);
     let code = if loaded.damage.is_some() { Exit::Damaged } else { Exit::Done };
     let Some(last) = folded.last else {
-        return Err(Problem::new(Exit::Usage, format!("run {} never began", run.id)));
+        return Err(never_began(&run, &loaded));
     };
     if args.json {
         for envelope in &envelopes {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     Exit, Outcome, Problem, print,
-    runs::{found, load, verdict},
+    runs::{found, load, never_began, verdict},
     say, state_dir,
     view::face,
 };
@@ -37,8 +37,7 @@ enum Format {
 pub(super) fn run(args: &Args, state: Option<&Path>) -> Outcome {
     let run = found(&state_dir(state)?, &args.run)?;
     let (envelopes, _, loaded) = load(&run)?;
-    let report = Report::of(&envelopes, vec![verdict(&loaded)])
-        .ok_or_else(|| Problem::new(Exit::Usage, format!("run {} never began", run.id)))?;
+    let report = Report::of(&envelopes, vec![verdict(&loaded)]).ok_or_else(|| never_began(&run, &loaded))?;
     let internal = |e: &dyn std::fmt::Display| Problem::new(Exit::Internal, e.to_string());
     let text = match args.format {
         Format::Md => report.markdown(&face()),

@@ -69,6 +69,14 @@ pub(super) fn load(run: &Run) -> Result<(Vec<Envelope>, RunState, Load), Problem
     Ok((envelopes, state, load))
 }
 
+/// Why there is nothing to show: no record, or not one that can be trusted.
+pub(super) fn never_began(run: &Run, load: &Load) -> Problem {
+    match load.damage {
+        Some(_) => Problem::new(Exit::Damaged, format!("run {}: {}", run.id, verdict(load))),
+        None => Problem::new(Exit::Usage, format!("run {} never began", run.id)),
+    }
+}
+
 /// What verifying said, in a line.
 pub(super) fn verdict(load: &Load) -> String {
     match (&load.damage, &load.tear) {
@@ -142,7 +150,7 @@ fn list(state: &Path, json: bool) -> Outcome {
 fn show(run: &Run) -> Outcome {
     let (_, state, load) = load(run)?;
     let Some(outline) = &state.outline else {
-        return Err(Problem::new(Exit::Usage, format!("run {} never began", run.id)));
+        return Err(never_began(run, &load));
     };
     let settled = state.steps.iter().filter(|step| step.forward.state.settled()).count();
     let mut text = format!("{}\n{}\n", run.id, outline.title);

@@ -18,7 +18,8 @@ pub(super) fn run(args: &Args, mut command: Command) -> Outcome {
         return print(&format!("{verbs}\n{}", help::topics()));
     };
     if let Some(topic) = help::find(name) {
-        return print(&topic.text(&crate::tui::listing()));
+        let more = if topic.name == "faults" { scripted_faults() } else { String::new() };
+        return print(&format!("{}{more}", topic.text(&crate::tui::listing())));
     }
     if let Some(verb) = command.find_subcommand_mut(name) {
         return print(&verb.clone().bin_name(format!("gonogo {name}")).render_long_help().to_string());
@@ -31,4 +32,18 @@ pub(super) fn run(args: &Args, mut command: Command) -> Outcome {
         Some(near) => problem.hint(format!("did you mean `{near}`?")),
         None => problem.hint("`gonogo help` lists them"),
     })
+}
+
+/// What the sandbox can be told to do wrong.
+fn scripted_faults() -> String {
+    #[cfg(feature = "sandbox")]
+    {
+        let row = |(name, what): &(&str, &str)| format!("  {name:<24}  {what}\n");
+        let rows: String = crate::sandbox::FAULTS.iter().map(row).collect();
+        format!(
+            "\nFaults of the sandbox, --fault OPERATION[:once|:N|:always], or `faults` of its environment:\n\n{rows}"
+        )
+    }
+    #[cfg(not(feature = "sandbox"))]
+    String::new()
 }

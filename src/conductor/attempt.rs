@@ -110,16 +110,22 @@ impl Attempt {
 
     /// A dry run: every read is done for real and told, none is judged, since what they wait for was not done.
     async fn read_only(&self) -> Result<Done, Failure> {
-        for check in self.bound.precheck.iter().chain(&self.bound.verify) {
-            match self.within(check.check(&self.cx)).await {
-                Ok(seen) => self.cx.line(format!("holds now: {}", seen.line)),
-                Err(failure) => self.cx.line(format!("does not hold now: {}", failure.message)),
-            }
+        let mut told = Vec::new();
+        if let Some(action) = &self.bound.action {
+            self.fence(action.as_ref()).await?;
+            self.within(action.capture(&self.cx)).await?;
+            told.push(format!("not done: {}", action.does().join("; ")));
         }
-        let Some(action) = &self.bound.action else { return Ok(Done::new("dry run: looked")) };
-        self.fence(action.as_ref()).await?;
-        self.within(action.capture(&self.cx)).await?;
-        Ok(Done::new(format!("dry run: not done: {}", action.does().join("; "))))
+        for check in self.bound.precheck.iter().chain(&self.bound.verify).chain(&self.bound.criteria) {
+            told.push(match self.within(check.check(&self.cx)).await {
+                Ok(seen) => format!("holds now: {}", seen.line),
+                Err(failure) => format!("does not hold now: {}", failure.message),
+            });
+        }
+        for line in &told {
+            self.cx.line(line);
+        }
+        Ok(Done::new(format!("dry run: {}", told.join("; "))))
     }
 
     async fn undo(&self) -> Result<Done, Failure> {

@@ -59,10 +59,9 @@ pub(super) fn lines(before: &RunState, after: &RunState, envelope: &Envelope, fa
             let mut lines = told(after, envelope);
             if let Some(last) = lines.first_mut() {
                 let header = Board::of(after, envelope.stamp(), face).header;
-                *last = format!(
-                    "{last}. {} of {} steps, {}, {}.",
-                    header.done, header.steps, header.since, header.lateness.text
-                );
+                let late = header.lateness.text;
+                let late = if late.is_empty() { late } else { format!(", {late}") };
+                *last = format!("{last}. {} of {} steps, {}{late}.", header.done, header.steps, header.since);
             }
             lines
         }

@@ -31,7 +31,8 @@ impl Loop {
     /// Takes one typed or given line, where one can be taken now; true where the moment has changed.
     pub(super) fn listen(&mut self) -> bool {
         // Before the run is opened nobody knows who types; the line waits.
-        if self.pending.is_some() || self.left || self.state.ended.is_some() || self.state.operator.is_none() {
+        let waits = self.pending.is_some() || self.left || self.in_the_past();
+        if waits || self.state.ended.is_some() || self.state.operator.is_none() {
             return false;
         }
         if let Some(word) = self.given() {
@@ -62,12 +63,17 @@ impl Loop {
             self.hear(&text, Some(line));
             return true;
         }
-        if desk.typed.ended() && self.ask.is_some() && !self.answered_elsewhere() {
+        if desk.typed.ended() && self.ask.is_some() && !self.answered_elsewhere() && !self.given_waits() {
             self.line("nobody is there to answer: the run holds and can be resumed");
             self.leave(HoldWhy::Left);
             return true;
         }
         false
+    }
+
+    /// True while only what older processes recorded was read.
+    pub(super) fn in_the_past(&self) -> bool {
+        self.desk.is_some() && self.cursor <= self.past
     }
 
     /// The output takes nothing and the log was not read to its end: only a hold is sure to be meant.
@@ -92,19 +98,27 @@ impl Loop {
 
     /// A word given before for the step that is asked about.
     fn given(&mut self) -> Option<String> {
+        let at = self.given_at()?;
+        let word = self.desk.as_ref()?.confirm[at].1.clone();
+        if self.too_early(&word) {
+            return None;
+        }
+        self.desk.as_mut().map(|desk| desk.confirm.remove(at).1)
+    }
+
+    /// True where such a word only waits for the criteria.
+    fn given_waits(&self) -> bool {
+        self.given_at().is_some()
+    }
+
+    fn given_at(&self) -> Option<usize> {
         let step = match self.ask.as_ref()? {
             Ask::StopPoint(ask) => &ask.step,
             Ask::Confirm(ask) => &ask.step,
             Ask::Manual(ask) => &ask.step,
             Ask::Failure(_) | Ask::Held(_) => return None,
         };
-        let desk = self.desk.as_ref()?;
-        let at = desk.confirm.iter().position(|(name, _)| name == step)?;
-        let word = desk.confirm[at].1.clone();
-        if self.too_early(&word) {
-            return None;
-        }
-        self.desk.as_mut().map(|desk| desk.confirm.remove(at).1)
+        self.desk.as_ref()?.confirm.iter().position(|(name, _)| name == step)
     }
 
     /// True where the next line of a script is for now: lines are for questions, in order; what needs no
@@ -113,6 +127,8 @@ impl Loop {
         let free = ["hold", "status", "note", "log", "help", "leave", "rollback", "abort"];
         let first = line.split_whitespace().next().unwrap_or_default().trim_end_matches(':');
         match &self.ask {
+            // While something runs it would be refused, and the lines behind it would answer other questions.
+            None if first == "rollback" => lines::at_work(&self.state).next().is_none(),
             None => free.contains(&first),
             Some(Ask::Failure(ask)) if ask.looking => free.contains(&first),
             Some(_) => self.early.is_none_or(|at| self.cursor > at) && !self.too_early(line),

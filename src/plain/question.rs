@@ -92,7 +92,8 @@ fn confirm(ask: &ConfirmAsk) -> Vec<String> {
         lines.push(format!("{} people confirm: {have}.", ask.needed));
     }
     let who = if ask.confirmed.is_empty() { String::new() } else { format!("as {}: ", ask.suggested) };
-    lines.push(format!("Type {who}{} ({}), or an empty line to wait.", ask.word, ask.word_is));
+    let word_is = if ask.word_is.is_empty() { String::new() } else { format!(" ({})", ask.word_is) };
+    lines.push(format!("Type {who}{}{word_is}, or an empty line to wait.", ask.word));
     lines
 }
 

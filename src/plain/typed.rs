@@ -130,7 +130,7 @@ fn read(input: &mut dyn BufRead, lines: &mpsc::Sender<Line>) {
         if bytes.last() != Some(&b'\n') && bytes.len() as u64 == LINE {
             skip_line(input);
         }
-        let text = clean_line(String::from_utf8_lossy(&bytes).trim(), bytes.len());
+        let text = clean_line(String::from_utf8_lossy(&bytes).trim(), LINE as usize);
         if lines.blocking_send(Line { text, at: now(), again: false }).is_err() {
             return;
         }

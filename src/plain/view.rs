@@ -23,6 +23,10 @@ pub(super) struct Loop {
     pub(super) desk: Option<Desk>,
     pub(super) state: RunState,
     pub(super) cursor: usize,
+    /// So much of the log happened before this process.
+    pub(super) past: usize,
+    /// Where it was last looked whether something is asked.
+    looked: Option<usize>,
     pub(super) progress: Progress,
     pub(super) dialog: Dialog,
     pub(super) ask: Option<Ask>,
@@ -46,7 +50,10 @@ pub(super) struct Pending {
 impl Loop {
     pub(super) fn new(view: View) -> Self {
         let View { log, playhead, face, talk, data, desk } = view;
+        let past = if desk.is_some() { log.len() } else { 0 };
         Self {
+            past,
+            looked: None,
             log,
             playhead,
             face,
@@ -123,6 +130,10 @@ impl Loop {
 
     fn tell(&mut self, envelope: &Envelope) {
         let at = envelope.stamp();
+        if self.cursor <= self.past {
+            self.recall(envelope);
+            return;
+        }
         if let Some(data) = &mut self.data
             && let Ok(mut json) = envelope.encode()
         {
@@ -141,6 +152,22 @@ impl Loop {
             } else {
                 self.stamped(at, &line);
             }
+        }
+    }
+
+    /// What happened before this process is known, not told again: its heading, and where it stands.
+    fn recall(&mut self, envelope: &Envelope) {
+        self.state.evolve(&envelope.event, envelope.stamp());
+        let _told_when_it_was_new = self.progress.take(&self.state, &envelope.event, envelope.stamp());
+        if matches!(envelope.event, Event::Opened(_)) {
+            for line in lines::lines(&self.state, &self.state, envelope, &self.face) {
+                self.line(&line);
+            }
+        }
+        if self.cursor == self.past {
+            let settled = self.state.steps.iter().filter(|step| step.forward.state.settled()).count();
+            let (all, events) = (self.state.steps.len(), self.past);
+            self.line(&format!("{settled} of {all} steps are settled; gonogo replay tells the {events} events so far"));
         }
     }
 
@@ -175,14 +202,26 @@ impl Loop {
 
     /// Asks what is to be asked now, once.
     fn turn_to_question(&mut self) {
-        if self.desk.is_none() || self.left {
+        if self.desk.is_none() || self.left || self.in_the_past() {
             return;
         }
-        // Cheap first: most moments ask nothing.
+        // Looking walks over every step, and the loop turns for every byte written: without a new event
+        // nothing new is asked. An open question is looked at again, for what changes with time.
+        if self.ask.is_none() && self.looked.replace(self.cursor) == Some(self.cursor) {
+            self.prompt();
+            return;
+        }
         let asks = self.state.ended.is_none()
+            && self.cursor > self.past
             && (self.state.blocked() || self.state.awaiting_owner().next().is_some())
             && auto_answer(&self.state).is_none();
         self.ask = if asks { Board::of(&self.state, self.playhead.now(), &self.face).ask } else { None };
+        // Criteria that nobody has looked at yet: with --auto-go the answer may come by itself.
+        if let (true, Some(Ask::StopPoint(stop))) = (self.state.auto_go, &self.ask)
+            && stop.checks.iter().any(|check| check.ok.is_none())
+        {
+            self.ask = None;
+        }
         if !self.dialog.turn_to(self.ask.as_ref()) {
             self.prompt();
             return;

@@ -169,7 +169,10 @@ fn one(
         changes: action.as_ref().is_some_and(|action| action.changes()),
         manual: action.as_ref().is_some_and(|action| action.manual()),
         asks_value: action.as_ref().and_then(|action| action.asks_value()),
-        works: step.action.is_some() || !step.verify.is_empty() || !step.precheck.is_empty(),
+        works: step.action.is_some()
+            || !step.verify.is_empty()
+            || !step.precheck.is_empty()
+            || (treatment == Treatment::ReadOnly && !criteria.is_empty()),
         does: action.as_ref().map(|action| action.does()).unwrap_or_default(),
         verifies: verify.iter().map(|check| check.looks()).collect(),
         doubt: action.as_ref().map_or(Doubt::Read, |action| action.doubt()),

@@ -4,7 +4,7 @@
 use super::{
     event::{Ending, Event, HoldWhy, Settlement},
     fact::Finding,
-    outline::{Outline, StepOutline, Treatment},
+    outline::{Outline, Treatment},
     state::{Gate, Leg, RunState, StepState, What, Why},
 };
 use crate::base::{Stamp, StepId};
@@ -156,7 +156,7 @@ fn go_on(state: &RunState, outline: &Outline, now: Stamp) -> Vec<Event> {
     for (i, step) in outline.steps.iter().enumerate() {
         let run = &state.steps[i].forward;
         let due = match run.state {
-            StepState::Pending => needs_settled(state, step),
+            StepState::Pending => needs_settled(state, i),
             StepState::Ready => true,
             StepState::RetryWait { not_before } => not_before <= now.elapsed,
             StepState::AtStopPoint | StepState::Running | StepState::NeedsDecision(_) | StepState::Settled(_) => false,
@@ -196,8 +196,8 @@ fn go_on(state: &RunState, outline: &Outline, now: Stamp) -> Vec<Event> {
     events
 }
 
-fn needs_settled(state: &RunState, step: &StepOutline) -> bool {
-    step.needs.iter().all(|id| state.step(id).is_some_and(|(_, run)| run.forward.state.settled()))
+fn needs_settled(state: &RunState, i: usize) -> bool {
+    state.needs.get(i).is_some_and(|needs| needs.iter().all(|&j| state.steps[j].forward.state.settled()))
 }
 
 fn ending(state: &RunState) -> Ending {

@@ -66,12 +66,9 @@ pub(super) fn decide(state: &RunState, input: Input, now: Stamp) -> Result<Vec<E
         }
         Input::Hold(why) => {
             let _open = open(state)?;
-            // The latest reason stands, the same one is not written twice, and nothing takes the place of a
-            // journal that failed.
-            if failed_journal(state).is_some() {
-                return Ok(Vec::new());
-            }
-            if state.hold.as_ref().is_some_and(|hold| hold.why == why) {
+            // A newer reason replaces the one before, but nothing is graver than a journal that failed.
+            if state.hold.as_ref().is_some_and(|hold| hold.why == why || matches!(hold.why, HoldWhy::JournalFailed(_)))
+            {
                 return Err(Refusal::HeldAlready);
             }
             Ok(vec![Event::Held { why, by: None }])
@@ -183,7 +180,7 @@ fn person(
     };
     match intent {
         Intent::Hold => match &state.hold {
-            Some(hold) if hold.why == HoldWhy::Person => Err(Refusal::HeldAlready),
+            Some(hold) if matches!(hold.why, HoldWhy::Person | HoldWhy::JournalFailed(_)) => Err(Refusal::HeldAlready),
             _ => Ok(vec![Event::Held { why: HoldWhy::Person, by: Some(who.clone()) }]),
         },
         Intent::Release { typed } => {

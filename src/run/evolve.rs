@@ -168,6 +168,8 @@ impl RunState {
         self.identities.clone_from(&opened.identities);
         self.opened = Some(now);
         self.index = outline.index();
+        self.needs =
+            outline.steps.iter().map(|step| step.needs.iter().filter_map(|id| self.position(id)).collect()).collect();
         self.steps = outline
             .steps
             .iter()

@@ -280,10 +280,10 @@ pub struct WatchOutline {
 }
 
 impl StepOutline {
-    /// True where somebody is asked before it starts.
+    /// True where somebody is asked before it starts. A dry run asks nobody: nothing follows from the answer.
     #[must_use]
     pub fn asks(&self) -> bool {
-        self.stop.is_some() || self.confirmations() > 0
+        self.treatment == Treatment::Do && (self.stop.is_some() || self.confirmations() > 0)
     }
 
     /// How many confirmations (beside a stop point's decision) it takes. None where it only reads.

@@ -31,6 +31,8 @@ pub struct RunState {
     pub steps: Vec<StepRun>,
     /// Positions by id.
     pub(super) index: HashMap<StepId, usize>,
+    /// Per step, the positions of the steps that it needs.
+    pub(super) needs: Vec<Vec<usize>>,
     /// Nothing new starts.
     pub hold: Option<Hold>,
     /// The point of no return, once crossed.

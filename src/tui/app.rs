@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     base::{PersonId, Stamp, StepId},
-    board::{self, Act, Ask, AskId, Board, Face, Role, Told},
+    board::{self, Act, Ask, AskId, Board, Face, PROGRESS, Role, Told},
     log::{Answer, Said},
     replay::Shown,
     run::{Envelope, HoldWhy, Intent, RunState},
@@ -173,7 +173,14 @@ impl App {
     pub fn feed(&mut self, envelopes: &[Arc<Envelope>]) {
         for envelope in envelopes {
             self.state.evolve(&envelope.event, envelope.stamp());
-            self.told.extend(board::tell(&self.state, envelope));
+            if let Some(told) = board::tell(&self.state, envelope) {
+                // How far an attempt is takes one line, not one a second.
+                let further = |last: &Told| last.tag == PROGRESS && last.tag == told.tag && last.step == told.step;
+                if self.told.back().is_some_and(further) {
+                    self.told.pop_back();
+                }
+                self.told.push_back(told);
+            }
             if self.told.len() > KEPT {
                 self.told.pop_front();
             }
@@ -373,6 +380,7 @@ impl App {
             Step::Leave => {
                 self.dialog = None;
                 self.leaving = true;
+                self.say_below("leaving: what runs comes to its end first", Role::Held);
                 self.tickets += 1;
                 vec![Effect::Say { ticket: self.tickets, said: Said::Leave(HoldWhy::Left) }]
             }

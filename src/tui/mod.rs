@@ -9,6 +9,7 @@
 
 mod act;
 mod app;
+mod bell;
 mod decode;
 mod dialog;
 mod draw;

@@ -8,14 +8,13 @@
 //! ```
 
 use std::{
-    io::{self, PipeReader, PipeWriter, Read as _, Write as _},
+    io,
     os::fd::AsFd as _,
     panic::{self, AssertUnwindSafe},
     sync::{
         Arc, Mutex, Once, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
     time::{Duration, Instant},
 };
 
@@ -27,6 +26,7 @@ use tokio::sync::oneshot;
 
 use super::{
     app::{App, Effect, Setup},
+    bell::Bell,
     decode::{Decoder, Typed},
     keys::{Action, Desk},
     terminal::{Lost, Terminal, TuiError},
@@ -144,57 +144,6 @@ pub fn run(view: &View) -> Result<Exit, TuiError> {
     terminal.leave();
     UP.store(false, Ordering::SeqCst);
     result
-}
-
-/// Rings when the log has grown.
-struct Bell {
-    rung: PipeReader,
-    ringing: Arc<AtomicBool>,
-    over: Arc<AtomicBool>,
-}
-
-impl Bell {
-    fn hang(log: &EventLog) -> io::Result<Self> {
-        let (rung, pull) = io::pipe()?;
-        let (ringing, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let bell = Self { rung, ringing: Arc::clone(&ringing), over: Arc::clone(&over) };
-        let log = log.clone();
-        thread::Builder::new().name("screen-bell".into()).spawn(move || Self::watch(&log, pull, &ringing, &over))?;
-        Ok(bell)
-    }
-
-    fn watch(log: &EventLog, mut pull: PipeWriter, ringing: &AtomicBool, over: &AtomicBool) {
-        let mut heard = log.len();
-        loop {
-            log.wait(heard, LOOK);
-            if over.load(Ordering::SeqCst) {
-                return;
-            }
-            let length = log.len();
-            let closed = log.closed();
-            if (length > heard || closed) && !ringing.swap(true, Ordering::SeqCst) && pull.write_all(&[1]).is_err() {
-                return;
-            }
-            heard = length;
-            if closed {
-                return;
-            }
-        }
-    }
-
-    /// Silences it; what was rung for is looked at next.
-    fn silence(&mut self) {
-        let mut byte = [0];
-        // One byte lies in the pipe for each time it was rung. At the end of the log the other end is gone.
-        let _ = self.rung.read(&mut byte);
-        self.ringing.store(false, Ordering::SeqCst);
-    }
-}
-
-impl Drop for Bell {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::SeqCst);
-    }
 }
 
 struct Screen<'v> {

@@ -6,6 +6,8 @@ mod journal;
 mod kinds;
 mod moto;
 mod night;
+mod process;
+mod readme;
 mod run;
 mod runbook;
 mod sandbox;

@@ -26,7 +26,6 @@ mod xml;
 use std::{sync::Arc, time::Duration};
 
 use aws_credential_types::provider::error::CredentialsError;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
 
@@ -108,7 +107,10 @@ impl Aws {
     }
 
     fn no_keys(&self, error: &CredentialsError) -> Failure {
-        let cause = clean_line(&DisplayErrorContext(error).to_string(), 600);
+        // Each cause by its words; the SDK's own chain ends with a debug print of all of it.
+        let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+        let words: Vec<String> = causes.map(ToString::to_string).collect();
+        let cause = clean_line(&words.join(": "), 600);
         match error {
             CredentialsError::InvalidConfiguration(_) => {
                 Failure::new(Class::Misconfigured, "the AWS configuration cannot give credentials")

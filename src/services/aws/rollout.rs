@@ -239,10 +239,17 @@ impl Rollout {
         reasons.extend(now.deployments.iter().filter(failed).map(|one| one.reason.clone()));
         let stopped = aws.service_tasks(&self.cluster, &self.service, true, patience).await.unwrap_or_default();
         let wanted = short_definition(&self.after.task_definition);
+        // Tasks of one revision die of one cause: it is told once, with the first task that had it.
+        let mut told: Vec<String> = Vec::new();
         for task in stopped.iter().filter(|task| short_definition(&task.task_definition) == wanted) {
-            reasons.extend(task.reasons());
+            let mut lines = task.reasons();
+            let inside = lines.split_off(1.min(lines.len()));
+            let cause = format!("{} {}", task.reason, inside.join("; "));
+            if !told.contains(&cause) {
+                reasons.extend(lines.into_iter().chain(inside));
+                told.push(cause);
+            }
         }
-        reasons.dedup();
         let mut failure = reasons.iter().take(REASONS).fold(failure, |failure, reason| failure.because(reason));
         if let Some(event) = now.events.first() {
             failure = failure.because(format!("newest event: {event}"));

@@ -1,7 +1,9 @@
 //! Draws the screen: the same state and size always give the same cells.
 
 mod canvas;
+mod fields;
 mod header;
+mod own;
 mod pages;
 mod panel;
 mod sheets;

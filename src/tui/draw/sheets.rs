@@ -1,19 +1,19 @@
 //! What each sheet says: where, what, who, what changes, how to go back, and which word acts.
 
-use super::panel::Panel;
+use super::{
+    fields::{field, labelled},
+    own::{act, help, leave, note},
+    panel::Panel,
+};
 use crate::{
-    board::{Act, Ask, AskKind, Choice, ConfirmAsk, FailAsk, HeldAsk, ManualAsk, Reason, Role, StopAsk},
+    board::{Act, Ask, AskKind, Choice, ConfirmAsk, FailAsk, HeldAsk, ManualAsk, Role, StopAsk},
     tui::{
         app::App,
         dialog::{Dialog, Topic},
         form::Field,
-        keys,
         text::{Line, fit, left, line, line_width, right, width, wrap},
     },
 };
-
-/// The help has two columns from here on.
-const TWO_COLUMNS: usize = 96;
 
 /// The panel of the open sheet, `cells` wide inside.
 pub fn sheet(app: &App, dialog: &Dialog, cells: usize) -> Panel {
@@ -37,75 +37,31 @@ pub fn sheet(app: &App, dialog: &Dialog, cells: usize) -> Panel {
     panel
 }
 
-/// A field: its label, what stands in it, and the cursor where it has the keys. At most `cells` wide, and
-/// the cursor is always in sight.
-fn field(dialog: &Dialog, which: Field, label: &str, cells: usize) -> Line {
-    let (before, behind) = dialog.form.around_cursor(which);
-    let here = dialog.form.focus() == Some(which);
-    let label = format!("{} ", fit(label, cells.saturating_sub(12)));
-    let room = cells.saturating_sub(width(&label) + 2);
-    let mut spans = vec![(label, if here { Role::Strong } else { Role::Dim })];
-    if !here {
-        spans.push((fit(&(before + &behind), room), Role::Plain));
-        return spans;
-    }
-    let mut cut = 0;
-    while width(&before[cut..]) > room {
-        cut += before[cut..].chars().next().map_or(1, char::len_utf8);
-    }
-    let left = room.saturating_sub(width(&before[cut..]));
-    let before = before[cut..].to_owned();
-    spans.extend([(before, Role::Strong), ("▏".into(), Role::Ask), (fit(&behind, left), Role::Strong)]);
-    spans
-}
-
-/// `label  text`, with the text wrapped under itself.
-fn labelled(label: &str, text: &str, role: Role, cells: usize) -> Vec<Line> {
-    const LABEL: usize = 8;
-    let wrapped = wrap(text, cells.saturating_sub(LABEL));
-    wrapped
-        .into_iter()
-        .enumerate()
-        .map(|(i, words)| vec![(left(if i == 0 { label } else { "" }, LABEL), Role::Dim), (words, role)])
-        .collect()
-}
-
 fn stop(app: &App, ask: &StopAsk, dialog: &Dialog, cells: usize) -> Panel {
-    let mut body = Vec::new();
-    let votes: Vec<Line> = ask
-        .votes
-        .iter()
-        .map(|vote| {
-            let (word, role) = match vote.go {
-                Some(true) => ("GO", Role::Good),
-                Some(false) => ("NO-GO", Role::Bad),
-                None => ("--", Role::Dim),
-            };
-            let tail = if vote.decides { "(decides)" } else { vote.clock.as_str() };
-            vec![(format!("{} ", left(word, 5)), role), (format!("{} {tail}", left(vote.who.as_str(), 7)), Role::Plain)]
-        })
-        .collect();
-    // Side by side where there is room: what the checks say, and what people say.
-    let vote_cells = 24;
-    let check_cells = cells.saturating_sub(vote_cells + 2);
-    let checks: Vec<Line> = ask
+    // Red ones come first: where room is short they are what is left.
+    let mut body: Vec<Line> = ask
         .checks
         .iter()
         .map(|check| {
             let (glyph, word, role) = check.mark();
-            let line = if check.line.is_empty() { String::new() } else { format!("  {}", check.line) };
-            let words = left(&format!("{}{line}", check.words), check_cells.saturating_sub(7));
             let text_role = if check.ok == Some(false) { Role::Strong } else { Role::Plain };
-            vec![(format!("{glyph} {word} "), role), (words, text_role)]
+            let words = fit(&check.words, cells.saturating_sub(7) * 3 / 5);
+            let seen = fit(&check.line, cells.saturating_sub(7 + width(&words) + 2));
+            vec![(format!("{glyph} {word} "), role), (words, text_role), (format!("  {seen}"), Role::Dim)]
         })
         .collect();
-    body.push(vec![(left("CHECKS", check_cells), Role::Dim), ("  VOTES".into(), Role::Dim)]);
-    for i in 0..checks.len().max(votes.len()) {
-        let mut spans = checks.get(i).cloned().unwrap_or_else(|| line(" ".repeat(check_cells), Role::Plain));
-        spans.push(("  ".into(), Role::Plain));
-        spans.extend(votes.get(i).cloned().unwrap_or_default());
-        body.push(spans);
+    let mut votes: Line = vec![(left("VOTES", 8), Role::Dim)];
+    for vote in &ask.votes {
+        let (word, role) = match vote.go {
+            Some(true) => ("GO", Role::Good),
+            Some(false) => ("NO-GO", Role::Bad),
+            None => ("--", Role::Dim),
+        };
+        let tail = if vote.decides { "decides" } else { vote.clock.as_str() };
+        votes.push((format!("{word} "), role));
+        votes.push((format!("{} {tail}", vote.who).trim_end().to_owned() + "   ", Role::Plain));
     }
+    body.insert(0, votes);
     body.push(Line::new());
     body.extend(labelled("If GO", &ask.if_go, Role::Plain, cells));
     body.extend(labelled("NO-GO", &ask.if_no_go, Role::Plain, cells));
@@ -197,46 +153,6 @@ fn choice_line(choice: &Choice, chosen: bool, cells: usize) -> Line {
         spans.push((format!(" {}", left(&asks, asks_cells)), Role::Dim));
     }
     spans
-}
-
-fn act(app: &App, choice: &Choice, dialog: &Dialog, cells: usize) -> Panel {
-    let word = choice.word.unwrap_or_default();
-    let mut head = vec![line(
-        format!("{}{}{}", choice.does, if choice.cost.is_empty() { "" } else { "   " }, choice.cost),
-        Role::Strong,
-    )];
-    let row = app.board.rows.iter().find(|row| Some(&row.id) == choice.step.as_ref());
-    if let Some(row) = row {
-        head.extend(labelled("Step", &format!("{} {}", row.number, row.title), Role::Plain, cells));
-    }
-    let header = &app.board.header;
-    let place = std::iter::once(&header.env).chain(&header.fence).cloned().collect::<Vec<_>>().join("  ");
-    head.extend(labelled("Where", &place, Role::Plain, cells).into_iter().take(1));
-    let body = choice.loses.iter().flat_map(|loss| wrap(loss, cells)).map(|l| line(l, Role::Warn)).collect();
-    let needed = match &choice.reason {
-        Reason::Needed(what) => format!("reason ({what}):"),
-        Reason::Optional => "reason (tab, optional):".into(),
-    };
-    let mut form = vec![Line::new()];
-    let word_field = field(dialog, Field::Word, &format!("Type  {word}  then enter:"), cells);
-    let text_field = field(dialog, Field::Text, &needed, cells);
-    if matches!(choice.reason, Reason::Needed(_)) {
-        form.extend([text_field, word_field]);
-    } else {
-        form.extend([word_field, text_field]);
-    }
-    form.push(field(dialog, Field::Who, "decided by:", cells));
-    Panel {
-        title: vec![("! ".into(), Role::Bad), (choice.label.to_uppercase(), Role::Strong)],
-        status: "nothing has happened yet".into(),
-        double: !choice.loses.is_empty(),
-        head,
-        body,
-        form,
-        left: "esc back, do nothing".into(),
-        right: "tab next field".into(),
-        ..Panel::default()
-    }
 }
 
 fn confirm(ask: &ConfirmAsk, dialog: &Dialog, cells: usize) -> Panel {
@@ -342,71 +258,6 @@ fn held(ask: &HeldAsk, dialog: &Dialog, cells: usize) -> Panel {
         form,
         left: "esc keeps holding".into(),
         right: if ask.start { String::new() } else { "b roll back   A abort (after esc)".into() },
-        ..Panel::default()
-    }
-}
-
-fn note(step: Option<String>, dialog: &Dialog, cells: usize) -> Panel {
-    let about = step.map_or_else(|| "about the run".to_owned(), |step| format!("about step {step}"));
-    Panel {
-        title: line("NOTE", Role::Strong),
-        status: about,
-        form: vec![field(dialog, Field::Text, "note:", cells)],
-        left: "esc no note".into(),
-        right: "enter writes it to the journal".into(),
-        ..Panel::default()
-    }
-}
-
-fn leave(app: &App, dialog: &Dialog, cells: usize) -> Panel {
-    let item = |i: usize, words: &str| {
-        let cursor = if dialog.cursor == i { "> " } else { "  " };
-        line(format!("{cursor}{words}"), if dialog.cursor == i { Role::Strong } else { Role::Plain })
-    };
-    let mut head = Vec::new();
-    let resume = format!("gonogo resume {}", app.board.header.run);
-    for words in [
-        "What runs now comes to its end and is recorded. Nothing new starts, the run holds.".to_owned(),
-        format!("Later: {resume}"),
-    ] {
-        head.extend(wrap(&words, cells).into_iter().map(|l| line(l, Role::Plain)));
-    }
-    Panel {
-        title: line("LEAVE?", Role::Strong),
-        head,
-        form: vec![Line::new(), item(0, "s  Stay"), item(1, "l  Hold and leave")],
-        left: "esc stay".into(),
-        right: "enter".into(),
-        ..Panel::default()
-    }
-}
-
-fn help(app: &App, dialog: &Dialog, cells: usize) -> Panel {
-    let label = 12;
-    let entries: Vec<Line> = keys::table(app.desk)
-        .map(|binding| vec![(left(binding.label, label), Role::Strong), (binding.what.to_owned(), Role::Plain)])
-        .collect();
-    let body = if cells >= TWO_COLUMNS {
-        // Side by side, read down the first column and then the second.
-        let half = entries.len().div_ceil(2);
-        let column = cells / 2 - label - 1;
-        let cell = |entry: Option<&Line>| -> Line {
-            entry.map_or_else(
-                || line(" ".repeat(cells / 2), Role::Plain),
-                |entry| vec![entry[0].clone(), (left(&entry[1].0, column) + " ", Role::Plain)],
-            )
-        };
-        (0..half).map(|i| [cell(entries.get(i)), cell(entries.get(half + i))].concat()).collect()
-    } else {
-        entries
-    };
-    let first = dialog.cursor.min(body.len().saturating_sub(1));
-    Panel {
-        title: line("KEYS", Role::Strong),
-        status: "up down".into(),
-        body: body.into_iter().skip(first).collect(),
-        left: "esc back".into(),
-        right: "what decides opens a sheet; its typed word acts".into(),
         ..Panel::default()
     }
 }

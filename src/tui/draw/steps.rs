@@ -14,9 +14,9 @@ use crate::{
 
 /// Cells of the columns right of the title, each with the space before it.
 const OWNER: usize = 7;
-const PLAN: usize = 6;
-const ACTUAL: usize = 7;
-const DELTA: usize = 8;
+const PLAN: usize = 5;
+const ACTUAL: usize = 6;
+const DELTA: usize = 7;
 /// Owner, plan, actual and delta with their gaps.
 const FIGURES: usize = OWNER + PLAN + ACTUAL + DELTA + 4;
 

@@ -264,9 +264,9 @@ fn a_night_by_keys_and_the_terminal_as_it_was() {
     let mut pty = Pty::open(80, 24, "xterm-256color");
     let found = pty.master.as_ref().unwrap().get_termios();
     pty.answers("Freeze writes and show the maintenance page?", "dana go\r");
-    pty.shows("GO    dana");
+    pty.shows("GO dana");
     pty.answers("GO/NO-GO 1", "sam go\r");
-    pty.shows("GO    sam");
+    pty.shows("GO sam");
     pty.answers("GO/NO-GO 1", "go\r");
     pty.answers("position at promotion", "4/8A2F10\rdone\r");
     pty.answers("Send the users to AWS?", "no-go\r");
@@ -332,7 +332,7 @@ fn a_storm_of_sizes_leaves_a_usable_screen() {
     *pty.screen.lock().unwrap() = parser(80, 24);
     pty.sends(b"\x0c");
     pty.answers("Freeze writes", "dana go\r");
-    pty.shows("GO    dana");
+    pty.shows("GO dana");
     assert!(pty.text().starts_with("[SANDBOX]"), "{}", pty.text());
 }
 

@@ -400,6 +400,37 @@ fn resumed() -> Resumed {
 }
 
 #[test]
+fn the_past_of_a_run_is_not_asked_about() {
+    let mut night = failed();
+    let past = night.log.clone();
+    night.input(Input::Resume(resumed()));
+    // The script's first word is for the question of the new process, though the old one ended with another.
+    let log = EventLog::default();
+    log.publish(past.clone());
+    let (sender, inputs) = InputSender::channel();
+    let (paper, data) = (Paper::default(), Paper::default());
+    let typed = Typed::from(Box::new(Cursor::new(b"retry\nretry\ngo\n".to_vec())), false);
+    let view = View {
+        playhead: Arc::new(Here(log.clone(), Mutex::new(0))),
+        log: log.clone(),
+        face: face(),
+        talk: Sink::new(Box::new(paper.clone())),
+        data: Some(Sink::new(Box::new(data.clone()))),
+        desk: Some(Desk { sender, typed, confirm: Vec::new() }),
+    };
+    let view = gonogo::plain::run(view);
+    let mut stage = Stage { night, log, shown: past.len(), left: None, patient: false };
+    let (outcome, ()) = in_time(async { tokio::join!(view, stage.conduct(inputs, nothing)) });
+    let text = paper.text();
+    assert!(text.contains("10 of 18 steps are settled") && !text.contains("step 1 DONE"), "{text}");
+    assert!(text.find("RESUMED").unwrap() < text.find("choice> retry").unwrap(), "{text}");
+    assert!(text.contains("step 11 attempt 2 started"), "{text}");
+    assert_eq!(outcome.state, stage.night.state);
+    let first = Envelope::decode(data.text().lines().next().unwrap().as_bytes()).unwrap();
+    assert_eq!(first.seq, past.len() as u64 + 1, "--json prints what becomes durable now");
+}
+
+#[test]
 fn hold_status_note_and_leave_work_at_any_prompt() {
     let played = play(failed(), "status\nskip\nstatus\nhold\nnote the secret is gone\nhelp\nleave\n", nothing);
     played.said("Rollback OPEN");

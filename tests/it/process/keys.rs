@@ -1,0 +1,148 @@
+//! A whole night by keys through a real terminal of 80x24: the failure, the retry, a no-go turned round, a rollback.
+
+use std::{
+    io::{Read as _, Write as _},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+use super::{Home, LONG, book};
+
+/// The test's end of a terminal with the program behind it.
+pub struct Pty {
+    master: Option<Box<dyn MasterPty + Send>>,
+    writer: Option<Box<dyn std::io::Write + Send>>,
+    child: Box<dyn Child + Send + Sync>,
+    screen: Arc<Mutex<vt100::Parser>>,
+    raw: Arc<Mutex<Vec<u8>>>,
+    /// The reader holds a copy of the terminal, which it lets go of at the next byte after this is set.
+    closing: Arc<AtomicBool>,
+}
+
+fn size(cols: u16, rows: u16) -> PtySize {
+    PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }
+}
+
+impl Pty {
+    pub fn open(home: &Home, cols: u16, rows: u16, term: &str, args: &[String]) -> Self {
+        let pair = native_pty_system().openpty(size(cols, rows)).unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_gonogo"));
+        command.args(args);
+        command.cwd(home.path());
+        command.env_clear();
+        for (name, value) in home.environment() {
+            command.env(name, value);
+        }
+        command.env("TERM", term);
+        let child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(rows.try_into().unwrap(), cols.try_into().unwrap(), 0)));
+        let (raw, closing) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let mut reader = pair.master.try_clone_reader().unwrap();
+        let (to, kept, over) = (Arc::clone(&screen), Arc::clone(&raw), Arc::clone(&closing));
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = reader.read(&mut bytes) {
+                if over.load(Ordering::SeqCst) {
+                    return;
+                }
+                to.lock().unwrap().process(&bytes[..read]);
+                kept.lock().unwrap().extend_from_slice(&bytes[..read]);
+            }
+        });
+        let writer = pair.master.take_writer().unwrap();
+        Self { master: Some(pair.master), writer: Some(writer), child, screen, raw, closing }
+    }
+
+    pub fn process(&self) -> u32 {
+        self.child.process_id().unwrap()
+    }
+
+    /// Closes the terminal, as a lost connection does.
+    pub fn hang_up(&mut self) {
+        self.closing.store(true, Ordering::SeqCst);
+        self.writer = None;
+        self.master = None;
+    }
+
+    pub fn resize(&mut self, cols: u16, rows: u16) {
+        self.screen.lock().unwrap().screen_mut().set_size(rows.try_into().unwrap(), cols.try_into().unwrap());
+        self.master.as_ref().unwrap().resize(size(cols, rows)).unwrap();
+    }
+
+    pub fn raw(&self) -> String {
+        String::from_utf8_lossy(&self.raw.lock().unwrap()).into_owned()
+    }
+
+    pub fn text(&self) -> String {
+        self.screen.lock().unwrap().screen().contents()
+    }
+
+    pub fn shows(&mut self, words: &str) {
+        self.shows_one(&[words]);
+    }
+
+    fn shows_one(&mut self, words: &[&str]) {
+        let begun = Instant::now();
+        while !words.iter().any(|words| self.text().contains(words)) {
+            let over = self.child.try_wait().unwrap();
+            assert!(over.is_none(), "{over:?} without {words:?}\n{}", self.text());
+            assert!(begun.elapsed() < LONG, "never shows {words:?}\n{}", self.text());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn sends(&mut self, bytes: &[u8]) {
+        let writer = self.writer.as_mut().unwrap();
+        writer.write_all(bytes).unwrap();
+        writer.flush().unwrap();
+    }
+
+    /// A sheet with these words is open and hears (it is deaf for its first 400 ms); then keys, one by one as a hand
+    /// types them. Whatever is asked, the screen says where.
+    pub fn answers(&mut self, sheet: &str, keys: &str) {
+        self.shows(sheet);
+        assert!(self.text().contains("SANDBOX"), "{}", self.text());
+        thread::sleep(Duration::from_millis(450));
+        for key in keys.bytes() {
+            self.sends(&[key]);
+            thread::sleep(Duration::from_millis(25));
+        }
+    }
+
+    /// Its exit code, once it has ended.
+    pub fn ended(&mut self) -> i32 {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return i32::try_from(status.exit_code()).unwrap();
+            }
+            assert!(begun.elapsed() < LONG, "it does not end\n{}", self.text());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Pty {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn night() -> Vec<String> {
+    ["rehearse", &book("night.toml").display().to_string(), "--env", "sandbox"].map(String::from).to_vec()
+}
+
+#[test]
+fn a_night_with_a_failure_a_retry_and_a_no_go() {
+    let home = Home::new();
+    let mut pty = Pty::open(&home, 80, 24, "xterm-256color", &night());
+    pty.answers("STEP FAILED", "PROBE");
+}

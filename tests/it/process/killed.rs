@@ -1,0 +1,107 @@
+//! `kill -9` in the middle of the two changes that hurt most, then `resume`: the run goes on, and the built-in world's
+//! own log, kept by the other side, has each change once.
+
+use std::time::Duration;
+
+use gonogo::run::{Event, Finding, Outcome, What};
+
+use super::{Home, book, until};
+
+const DEPLOYED: &str = "UpdateService web: web:41 -> web:42, desired 1 -> 2";
+const SWITCHED: &str = "ChangeResourceRecordSets shop.acme.example. CNAME: DELETE shop.acme.example. CNAME TTL 20 \
+                        acme-shop.herokudns.example; CREATE shop.acme.example. CNAME TTL 20 acme-web-1.eu-west-1.elb.example";
+
+/// Starts the run with steps from `from` on, waits for the moment, kills, and resumes to the end. What the resume found
+/// out about the attempt in doubt, in words.
+fn cut(from: &str, moment: impl FnOnce(&Home)) -> Vec<String> {
+    let home = Home::new();
+    let path = book("cut.toml").display().to_string();
+    let args = ["rehearse", path.as_str(), "--env", "sandbox", "--plain", "--auto-go", "--from", from];
+    let run = home.start(args);
+    moment(&home);
+    let killed = run.kill();
+    assert_eq!(killed.code, 128 + 9, "{killed:?}");
+    let before = home.effects();
+    let (envelopes, _) = home.journal();
+    let open = |events: &[gonogo::run::Envelope]| {
+        let started = events.iter().filter(|it| matches!(it.event, Event::AttemptStarted { .. })).count();
+        let ended = events.iter().filter(|it| matches!(it.event, Event::AttemptEnded { .. })).count();
+        started - ended
+    };
+    assert_eq!(open(&envelopes), 1, "an attempt is open: {:?}", envelopes.last());
+    let resumed = home.run(["resume", "last", "--plain", "--auto-go"]);
+    assert!([0, 15].contains(&resumed.code), "{resumed:?}");
+    let (envelopes, state) = home.journal();
+    assert!(state.steps.iter().all(|step| step.forward.state.settled()));
+    assert!(home.effects().starts_with(&before), "the world's own log goes on");
+    let mut wanted = vec![DEPLOYED.to_owned(), SWITCHED.to_owned()];
+    if from == "switch-dns" {
+        wanted.remove(0);
+    }
+    assert_eq!(home.effects(), wanted, "each change once; {resumed:?}");
+    let show = home.run(["runs", "verify"]);
+    assert_eq!(show.code, 0, "{show:?}");
+    let found = |event: &Event| match event {
+        Event::Probed { finding, .. } => Some(match finding {
+            Finding::Done(_) => "done".to_owned(),
+            Finding::NotDone { .. } => "not done".to_owned(),
+            other => format!("{other:?}"),
+        }),
+        Event::AttemptEnded { outcome: Outcome::Failed(failure), .. } => Some(failure.message.clone()),
+        Event::AttemptStarted { what: What::Probe | What::Recheck, .. } => None,
+        _ => None,
+    };
+    envelopes.iter().filter_map(|envelope| found(&envelope.event)).collect()
+}
+
+fn after_effect(home: &Home, operation: &str) {
+    until(&format!("{operation} is made"), || {
+        home.effects().iter().any(|effect| effect.starts_with(operation)).then_some(())
+    });
+}
+
+#[test]
+fn right_after_update_service() {
+    let found = cut("deploy-web", |home| after_effect(home, "UpdateService"));
+    assert_eq!(found, ["done"]);
+}
+
+#[test]
+fn while_the_deployment_goes_on() {
+    let found = cut("deploy-web", |home| {
+        after_effect(home, "UpdateService");
+        // Tasks start after 1.2 s and are healthy after 3.2 s: in between by the world's own clock.
+        std::thread::sleep(Duration::from_secs(2));
+    });
+    assert_eq!(found, ["done"]);
+}
+
+#[test]
+fn after_the_intent_to_deploy() {
+    // The request goes out some milliseconds later: either it was made or it was not, and both are found out.
+    let found = cut("deploy-web", |home| home.until_journal_has("{\"intended\":"));
+    assert!(found == ["done"] || found == ["not done"], "{found:?}");
+}
+
+#[test]
+fn after_the_intent_to_switch() {
+    // Route 53 takes two requests a second: about a second lies between the intent and the change.
+    let found = cut("switch-dns", |home| home.until_journal_has("{\"intended\":"));
+    assert!(found == ["done"] || found == ["not done"], "{found:?}");
+}
+
+#[test]
+fn right_after_change_resource_record_sets() {
+    let found = cut("switch-dns", |home| after_effect(home, "ChangeResourceRecordSets"));
+    assert_eq!(found, ["done"]);
+}
+
+#[test]
+fn before_the_switch_has_its_outcome() {
+    // INSYNC comes 1.5 s after the change.
+    let found = cut("switch-dns", |home| {
+        home.until_journal_has("is PENDING, waiting for INSYNC");
+        std::thread::sleep(Duration::from_millis(900));
+    });
+    assert_eq!(found, ["done"]);
+}
