@@ -2,10 +2,11 @@
 //! Called until it has nothing to add.
 
 use super::{
+    agenda::Agenda,
     event::{Ending, Event, HoldWhy, Settlement},
     fact::Finding,
     outline::{Outline, Treatment},
-    state::{Agenda, Gate, Leg, RunState, StepState, What, Why},
+    state::{Gate, Leg, RunState, StepState, What, Why},
 };
 use crate::base::{Stamp, StepId};
 

@@ -1,23 +1,21 @@
 //! The only mutator of [`RunState`]. It never fails and never decides: an event is a fact, and a
 //! fact that fits nowhere (a newer version's, a damaged file's) changes nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
 use super::{
+    agenda::Agenda,
     event::{Decision, Event, Intended, Opened, Outcome, Settlement},
     fact::Finding,
     outline::StepOutline,
     state::{
-        Agenda, AttemptRun, Criterion, Crossing, Gate, Hold, Leg, LegRun, Note, RollbackRun, RunState, StepRun,
-        StepState, WatchRun, What, Why,
+        AttemptRun, Criterion, Crossing, Gate, Hold, Leg, LegRun, Note, RollbackRun, RunState, StepRun, StepState,
+        WatchRun, What, Why,
     },
 };
 use crate::base::{Stamp, StepId};
-
-/// A step that is not there: it is never settled.
-const NOWHERE: usize = usize::MAX;
 
 impl RunState {
     /// Applies one fact.
@@ -200,65 +198,7 @@ impl RunState {
             })
             .collect();
         self.outline = Some(Arc::new(outline.clone()));
-        let needs: Vec<Vec<usize>> = outline
-            .steps
-            .iter()
-            .map(|step| step.needs.iter().map(|id| self.position(id).unwrap_or(NOWHERE)).collect())
-            .collect();
-        let mut needed_by = vec![Vec::new(); needs.len()];
-        for (i, needed) in needs.iter().enumerate() {
-            for &j in needed.iter().filter(|&&j| j != NOWHERE) {
-                needed_by[j].push(i);
-            }
-        }
-        self.agenda = Agenda { needs, needed_by, ..Agenda::default() };
-    }
-
-    /// Notes where a step has to be looked for from now on.
-    fn enter(&mut self, i: usize) {
-        let Some(run) = self.steps.get(i) else { return };
-        let state = &run.forward.state;
-        let begun = !matches!(state, StepState::Pending | StepState::Settled(_));
-        let back = run.back.as_ref().is_some_and(|back| !back.state.settled());
-        let active = begun || back || run.attempts.iter().any(AttemptRun::alive);
-        let (pending, settled) = (*state == StepState::Pending, state.settled());
-        let Agenda { needs, needed_by, active: all, due, open } = &mut self.agenda;
-        if active {
-            all.insert(i)
-        } else {
-            all.remove(&i)
-        };
-        if settled {
-            open.remove(&i)
-        } else {
-            open.insert(i)
-        };
-        let is_settled = |j: &usize| self.steps.get(*j).is_some_and(|step| step.forward.state.settled());
-        if pending && needs[i].iter().all(is_settled) {
-            due.insert(i)
-        } else {
-            due.remove(&i)
-        };
-        if settled {
-            let waiting = needed_by[i].iter().filter(|&&j| self.steps[j].forward.state == StepState::Pending);
-            due.extend(waiting.filter(|&&j| needs[j].iter().all(is_settled)));
-        }
-    }
-
-    /// As [`Self::enter`], for the step of an event, or for all where it concerns them all.
-    fn enter_after(&mut self, event: &Event) {
-        match event {
-            // They change nothing that is looked for, and come in floods.
-            Event::Line { .. } | Event::Progressed { .. } | Event::Checked { .. } => {}
-            Event::Opened(_) | Event::Resumed(_) | Event::RollbackBegan { .. } => {
-                (0..self.steps.len()).for_each(|i| self.enter(i));
-            }
-            _ => {
-                if let Some(i) = event.step().and_then(|step| self.position(step)) {
-                    self.enter(i);
-                }
-            }
-        }
+        self.agenda = Agenda::of(outline, &self.index);
     }
 
     /// A new process: whatever was alive belongs to one that is gone.
@@ -564,38 +504,5 @@ impl RunState {
     fn run_mut(&mut self, step: &StepId) -> Option<&mut StepRun> {
         let i = self.position(step)?;
         self.steps.get_mut(i)
-    }
-}
-
-impl LegRun {
-    /// Books the time since the last change and starts counting anew. `owner`: a running manual step
-    /// waits for its owner, so the time is a person's.
-    fn account(&mut self, now: Stamp, owner: bool) {
-        let spent = self.since.map_or(Duration::ZERO, |since| now - since);
-        match &self.state {
-            StepState::AtStopPoint | StepState::NeedsDecision(_) => self.waited += spent,
-            StepState::Running if owner => self.waited += spent,
-            StepState::Running | StepState::RetryWait { .. } => self.worked += spent,
-            StepState::Pending | StepState::Ready | StepState::Settled(_) => {}
-        }
-        self.since = Some(now);
-    }
-}
-
-impl WatchRun {
-    fn sample(&mut self, ok: Option<bool>, no_data_is_bad: bool, now: Stamp) {
-        self.samples += 1;
-        match ok {
-            Some(true) => {
-                self.bad = 0;
-                self.breached = false;
-                self.quiet_since.get_or_insert(now);
-            }
-            None if !no_data_is_bad => {}
-            Some(false) | None => {
-                self.bad += 1;
-                self.quiet_since = None;
-            }
-        }
     }
 }

@@ -1,15 +1,12 @@
 //! Where a run stands: the fold of its events. [`RunState::evolve`] is the only thing that changes it.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::{
+    agenda::Agenda,
     event::{Ending, HoldWhy, Settlement},
     fact::{Finding, Identity},
     outline::{Outline, StepOutline},
@@ -55,21 +52,6 @@ pub struct RunState {
     pub freeze: Clock,
     /// Users see an outage.
     pub downtime: Clock,
-}
-
-/// Which steps have to be looked at: derived from the steps by `evolve`, never decided by.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Agenda {
-    /// Per step, the positions of the steps that it needs.
-    pub(super) needs: Vec<Vec<usize>>,
-    /// Per step, the positions of the steps that need it.
-    pub(super) needed_by: Vec<Vec<usize>>,
-    /// Begun and not settled, on any leg, or with an attempt alive.
-    pub(super) active: BTreeSet<usize>,
-    /// Not begun, and everything that they need is settled.
-    pub(super) due: BTreeSet<usize>,
-    /// Not settled.
-    pub(super) open: BTreeSet<usize>,
 }
 
 /// A clock that is started and stopped by steps.
