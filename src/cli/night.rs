@@ -145,7 +145,8 @@ async fn on_runtime(night: Night) -> Outcome {
             .map_err(|e| Problem::new(Exit::Internal, format!("the journal's thread cannot be made: {e}")))?;
         Ok((journal, dir, first, begun))
     };
-    let (journal, dir, first, (plan, identities, world)) = match begun.await {
+    // The world lives as long as the run does.
+    let (journal, dir, first, (plan, identities, _world)) = match begun.await {
         Ok(begun) => begun,
         Err(problem) => {
             log.close();
@@ -172,7 +173,6 @@ async fn on_runtime(night: Night) -> Outcome {
     drop(sender);
     let end = conducting.await.map_err(|e| Problem::new(Exit::Internal, format!("the conductor failed: {e}")))?;
     signals.abort();
-    drop(world);
     Ok(farewell(&end, dir.run().as_str()))
 }
 
