@@ -74,15 +74,19 @@ pub(super) struct Night {
     pub(super) env: Env,
     pub(super) options: Options,
     pub(super) redactor: Arc<Redactor>,
-    pub(super) journal: Journal,
+    /// Who is at the keyboard.
+    pub(super) operator: PersonId,
     pub(super) state: RunState,
     pub(super) seq: u64,
     /// What happened before, for the views.
     pub(super) past: Vec<Envelope>,
-    /// The first inputs, once it is known who we are.
-    pub(super) first: Box<dyn FnOnce(Vec<Identity>) -> Vec<Input> + Send>,
+    /// Makes or opens the run's folder. Called when the first picture stands: disks take their time.
+    pub(super) folder: Box<dyn FnOnce() -> Result<(Journal, First), Problem> + Send>,
     pub(super) show: Show,
 }
+
+/// The first inputs, once it is known who we are.
+pub(super) type First = Box<dyn FnOnce(Vec<Identity>) -> Vec<Input> + Send>;
 
 /// Interrupts are asked for twice: the first one holds.
 const INTERRUPTS: usize = 2;
@@ -130,16 +134,18 @@ async fn on_runtime(night: Night) -> Outcome {
     let log = EventLog::default();
     log.publish(night.past);
     let (sender, inputs) = InputSender::channel();
-    let operator = match &night.show.operator {
-        Some(name) => name.parse().unwrap_or_else(|_| night.book.runbook.lead.clone()),
-        None => night.state.operator.clone().unwrap_or_else(|| night.book.runbook.lead.clone()),
-    };
-    let signals = tokio::spawn(signals(sender.clone(), operator.clone()));
+    let signals = tokio::spawn(signals(sender.clone(), night.operator.clone()));
     // The first picture comes before anything is connected.
-    let mut view = View::live(&night.show, &log, &sender, clock, &operator)?;
-    let dir = night.journal.dir().clone();
-    let begun = begin(&night.book, night.env, night.redactor.clone(), &night.options, dir.path()).await;
-    let (plan, identities, world) = match begun {
+    let mut view = View::live(&night.show, &log, &sender, clock, &night.operator)?;
+    let begun = async {
+        let (journal, first) = (night.folder)()?;
+        let dir = journal.dir().clone();
+        let begun = begin(&night.book, night.env, night.redactor.clone(), &night.options, dir.path()).await?;
+        let journal = JournalThread::spawn(journal)
+            .map_err(|e| Problem::new(Exit::Internal, format!("the journal's thread cannot be made: {e}")))?;
+        Ok((journal, dir, first, begun))
+    };
+    let (journal, dir, first, (plan, identities, world)) = match begun.await {
         Ok(begun) => begun,
         Err(problem) => {
             log.close();
@@ -147,8 +153,6 @@ async fn on_runtime(night: Night) -> Outcome {
             return Err(problem);
         }
     };
-    let journal = JournalThread::spawn(night.journal)
-        .map_err(|e| Problem::new(Exit::Internal, format!("the journal's thread cannot be made: {e}")))?;
     let conductor = Conductor::new(Parts {
         plan: Arc::new(plan),
         state: night.state,
@@ -160,8 +164,7 @@ async fn on_runtime(night: Night) -> Outcome {
         redactor: night.redactor,
         inputs,
     });
-    let first = (night.first)(identities);
-    let conducting = tokio::spawn(conductor.run(first));
+    let conducting = tokio::spawn(conductor.run(first(identities)));
     if let Some(why) = view.ended().await {
         // The view ended first: whatever is in flight is finished and recorded, then the run holds.
         let _over_already = sender.ask(Said::Leave(why)).await;

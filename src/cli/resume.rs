@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     Exit, Outcome, Problem,
-    night::{self, Night, Show},
+    night::{self, First, Night, Show},
     run::{operator, refused},
     say, setup, state_dir,
 };
@@ -84,19 +84,19 @@ pub(super) fn run(args: Args, state: Option<&Path>) -> Outcome {
     let seq = resumed.journal.next_seq() - 1;
     let taken_up =
         Input::Resume(Resumed { operator: operator.clone(), from: night::user_at_host(), auto_go: args.show.auto_go });
-    let mut show = args.show;
-    show.operator = Some(operator.to_string());
+    let first: First = Box::new(move |_identities| tears.into_iter().chain([taken_up]).collect());
+    let journal = resumed.journal;
     night::live(Night {
         book,
         env,
         options,
         redactor,
-        journal: resumed.journal,
+        operator,
         state: folded,
         seq,
         past,
-        first: Box::new(move |_identities| tears.into_iter().chain([taken_up]).collect()),
-        show,
+        folder: Box::new(move || Ok((journal, first))),
+        show: args.show,
     })
 }
 

@@ -7,8 +7,8 @@ use std::{
 
 use super::{
     Exit, Outcome, Problem, history,
-    night::{self, Night, Show},
-    say, setup, state_dir,
+    night::{self, First, Night, Show},
+    setup, state_dir,
 };
 use crate::{
     base::{PersonId, Redactor, RunId, StepId},
@@ -60,35 +60,38 @@ pub(super) fn run(args: Args, mode: Mode, state: Option<&Path>) -> Outcome {
     let env = with_faults(env, args.fault)?;
     // Every mistake is told before anything is started.
     let redactor = Arc::new(Redactor::default());
-    let mut outline = setup::plan(&book, &env, redactor.clone(), &options)?.outline;
-    history::mark(&mut outline, &state);
-    warn_of_drift(&outline, env.kind);
-    let run = new_run_id();
-    let plan_json = serde_json::to_vec_pretty(&outline).map_err(|e| Problem::new(Exit::Internal, e.to_string()))?;
-    let room = Room { shared: std::env::var_os("GONOGO_SHARED_STATE").is_some(), ..Room::default() };
-    let journal = RunDir::create(&state, &run, &book.bytes, &plan_json, room).map_err(refused)?;
+    let outline = setup::plan(&book, &env, redactor.clone(), &options)?.outline;
     let auto_go = args.show.auto_go;
-    let opened = move |identities| {
-        Input::Open(Box::new(Opened {
+    let (source, at_keyboard) = (book.bytes.clone(), operator.clone());
+    let folder = move || {
+        let mut outline = outline;
+        history::mark(&mut outline, &state);
+        let run = new_run_id();
+        let plan = serde_json::to_vec_pretty(&outline).map_err(|e| Problem::new(Exit::Internal, e.to_string()))?;
+        let room = Room { shared: std::env::var_os("GONOGO_SHARED_STATE").is_some(), ..Room::default() };
+        let journal = RunDir::create(&state, &run, &source, &plan, room).map_err(refused)?;
+        let opened = move |identities| Opened {
             run,
             version: env!("CARGO_PKG_VERSION").into(),
-            operator,
+            operator: at_keyboard,
             from: night::user_at_host(),
             auto_go,
             identities,
             outline,
-        }))
+        };
+        let first: First = Box::new(move |identities| vec![Input::Open(Box::new(opened(identities)))]);
+        Ok((journal, first))
     };
     night::live(Night {
         book,
         env,
         options,
         redactor,
-        journal,
+        operator,
         state: RunState::default(),
         seq: 0,
         past: Vec::new(),
-        first: Box::new(move |identities| vec![opened(identities)]),
+        folder: Box::new(folder),
         show: args.show,
     })
 }
@@ -159,17 +162,6 @@ fn with_faults(mut env: Env, faults: Vec<String>) -> Result<Env, Problem> {
     #[cfg(feature = "sandbox")]
     let env = super::world::named(env)?;
     Ok(env)
-}
-
-/// A live run says which of its steps were never part of a green rehearsal as they are written now.
-fn warn_of_drift(outline: &crate::run::Outline, kind: EnvKind) {
-    if kind != EnvKind::Live {
-        return;
-    }
-    let new: Vec<&str> = outline.steps.iter().filter(|s| !s.rehearsed).map(|s| s.id.as_str()).collect();
-    if !new.is_empty() {
-        say(&format!("not part of a green rehearsal as written now: {}", new.join(", ")));
-    }
 }
 
 fn new_run_id() -> RunId {

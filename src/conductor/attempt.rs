@@ -215,6 +215,10 @@ impl Attempt {
             return work.await;
         }
         match tokio::time::timeout_at(self.cx.deadline + GRACE, work).await {
+            // A look that says "not yet" proves nothing about what was sent before it.
+            Ok(Err(failure)) if action.changes() && failure.class == Class::NotYet => {
+                Err(Failure { class: Class::Unknown, ..failure })
+            }
             Ok(result) => result,
             Err(_) if action.changes() => {
                 Err(Failure::new(Class::Unknown, "timed out: nobody knows whether it was done"))

@@ -15,7 +15,10 @@ mod reporter;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::reporter::Message;
@@ -82,6 +85,8 @@ pub struct Conductor {
     failed: Option<String>,
     unwritten: Vec<Envelope>,
     last_tick: Stamp,
+    /// When the clocks are compared next, whatever arrives until then.
+    next_tick: Instant,
 }
 
 /// An attempt's task, as the conductor holds it.
@@ -119,6 +124,7 @@ impl Conductor {
             failed: None,
             unwritten: Vec::new(),
             last_tick,
+            next_tick: Instant::now() + TICK,
         }
     }
 
@@ -132,13 +138,16 @@ impl Conductor {
         let mut views = true;
         while !self.over() {
             let due = self.state.next_due(self.clock.now());
-            let wait = due.map_or(TICK, |due| due.since(self.clock.now().elapsed).min(TICK));
+            let due = due.map(|due| Instant::now() + due.since(self.clock.now().elapsed));
+            let tick = due.map_or(self.next_tick, |due| due.min(self.next_tick));
             tokio::select! {
                 biased;
                 request = self.inputs.next(), if views => match request {
                     Some(request) => self.said(request).await,
                     None => views = false,
                 },
+                // Before the reports: a talkative attempt must not keep the clocks from being looked at.
+                () = tokio::time::sleep_until(tick) => self.tick().await,
                 Some(message) = self.reports.recv() => {
                     let mut batch = vec![message];
                     while batch.len() < BATCH && let Ok(message) = self.reports.try_recv() {
@@ -146,7 +155,6 @@ impl Conductor {
                     }
                     self.reported(batch).await;
                 }
-                () = tokio::time::sleep(wait) => self.tick().await,
             }
             self.answer_automatically().await;
         }
@@ -199,6 +207,7 @@ impl Conductor {
     }
 
     async fn tick(&mut self) {
+        self.next_tick = Instant::now() + TICK;
         let now = self.clock.now();
         let mut inputs = vec![(Input::Due, None)];
         if let Some((wall_ms, slept)) = self.clock.jump(self.last_tick, now, JUMP_MS) {

@@ -63,6 +63,10 @@ impl Conductor {
         let i = self.state.position(&wanted.step)?;
         let (outline, run) = self.state.step(&wanted.step)?;
         let bound = self.plan.steps.get(i)?.clone();
+        // Its task is gone without an outcome: what it sent is not sent again, however that came about.
+        if run.attempt(wanted.attempt).is_some_and(|attempt| attempt.intended) {
+            return None;
+        }
         let leg = wanted.what.leg();
         let acts = wanted.what.acts();
         let manual = outline.manual && wanted.what == What::Do;

@@ -68,11 +68,7 @@ impl RunDir {
     /// # Errors
     /// [`RunDirError::Held`] with who drives it, [`RunDirError::Damaged`] with the place, [`RunDirError::Newer`],
     /// [`RunDirError::Copied`], and the others. `on_record` may have been called by then.
-    pub fn resume<T: Record>(
-        path: &Path,
-        how: Resume,
-        on_record: impl FnMut(u64, T),
-    ) -> Result<Resumed, RunDirError> {
+    pub fn resume<T: Record>(path: &Path, how: Resume, on_record: impl FnMut(u64, T)) -> Result<Resumed, RunDirError> {
         let dir = Self::drive(path, how.room)?;
         let folder = dir.folder();
         let missing = || RunDirError::NotThere { path: folder.path().join(JOURNAL) };

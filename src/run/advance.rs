@@ -2,6 +2,7 @@
 //! Called until it has nothing to add.
 
 use super::{
+    agenda::Agenda,
     event::{Ending, Event, HoldWhy, Settlement},
     fact::Finding,
     outline::{Outline, Treatment},
@@ -40,10 +41,6 @@ fn resolve_open_questions(state: &RunState, outline: &Outline, now: Stamp) -> Ve
         let id = step.id.clone();
         match (why, leg) {
             (Why::Failed(failure), Leg::Forward) => {
-                if let Some(reason) = &step.go_on_after_failure {
-                    let settlement = Settlement::FailedGoOn(reason.clone());
-                    return vec![Event::Settled { step: id, back: false, settlement }];
-                }
                 let own_tries = run.tries.saturating_sub(run.asked_tries);
                 if let Some(retry) = step.retry
                     && failure.class.nothing_done()
@@ -51,6 +48,10 @@ fn resolve_open_questions(state: &RunState, outline: &Outline, now: Stamp) -> Ve
                     && last_was(state, i, What::Do)
                 {
                     return vec![Event::RetryScheduled { step: id, not_before: now.elapsed.after(retry.wait) }];
+                }
+                if let Some(reason) = &step.go_on_after_failure {
+                    let settlement = Settlement::FailedGoOn(reason.clone());
+                    return vec![Event::Settled { step: id, back: false, settlement }];
                 }
             }
             // A person's "done by hand" is being verified, or the probe is to look.
@@ -61,8 +62,10 @@ fn resolve_open_questions(state: &RunState, outline: &Outline, now: Stamp) -> Ve
                     return vec![start(state, i, what)];
                 }
             }
-            // Found done: its checks decide. They only read, so this needs nobody.
-            (Why::InDoubt(Some(Finding::Done(_))), Leg::Forward) => return vec![start(state, i, What::Recheck)],
+            // Found done, or lost with their process: its checks decide. They only read, so this needs nobody.
+            (Why::InDoubt(Some(Finding::Done(_))) | Why::Lost, Leg::Forward) => {
+                return vec![start(state, i, What::Recheck)];
+            }
             (Why::Failed(_) | Why::InDoubt(Some(_)) | Why::Lost, _) => {}
         }
     }
@@ -88,7 +91,9 @@ fn run_watches(state: &RunState, outline: &Outline) -> Vec<Event> {
                 _ => step.forward.began.is_some(),
             })
         };
-        let over = |id: &StepId| state.step(id).is_some_and(|(_, step)| step.forward.state.settled());
+        // A step that is not there must not keep the run open.
+        let all = || state.steps.iter().all(|step| step.forward.state.settled());
+        let over = |id: &StepId| state.step(id).map_or_else(all, |(_, step)| step.forward.state.settled());
         if run.began.is_none() && begun(&watch.from) && !over(&watch.until) && state.rollback.is_none() {
             return vec![Event::WatchBegan { watch: watch.id.clone() }];
         }
@@ -140,20 +145,19 @@ fn go_back(state: &RunState) -> Vec<Event> {
 /// The next forward steps: everything whose needs are settled, in the order of the file.
 fn go_on(state: &RunState, outline: &Outline, now: Stamp) -> Vec<Event> {
     let mut events = Vec::new();
-    let mut manual_owners: Vec<&crate::base::PersonId> = state
-        .steps
-        .iter()
-        .zip(&outline.steps)
+    let Agenda { active, due, open, .. } = &state.agenda;
+    let at_work = active.iter().map(|&i| (&state.steps[i], &outline.steps[i]));
+    let mut manual_owners: Vec<&crate::base::PersonId> = at_work
         .filter(|(run, step)| {
             step.manual && matches!(run.forward.state, StepState::Running | StepState::RetryWait { .. })
         })
         .map(|(_, step)| &step.owner)
         .collect();
-    for (i, step) in outline.steps.iter().enumerate() {
+    for &i in active.union(due) {
+        let step = &outline.steps[i];
         let run = &state.steps[i].forward;
         let due = match run.state {
-            StepState::Pending => needs_settled(state, i),
-            StepState::Ready => true,
+            StepState::Pending | StepState::Ready => true,
             StepState::RetryWait { not_before } => not_before <= now.elapsed,
             StepState::AtStopPoint | StepState::Running | StepState::NeedsDecision(_) | StepState::Settled(_) => false,
         };
@@ -186,14 +190,10 @@ fn go_on(state: &RunState, outline: &Outline, now: Stamp) -> Vec<Event> {
         }
         events.push(start(state, i, What::Do));
     }
-    if events.is_empty() && state.steps.iter().all(|step| step.forward.state.settled()) && state.watches_over() {
+    if events.is_empty() && open.is_empty() && state.watches_over() {
         events.push(Event::Ended { ending: ending(state) });
     }
     events
-}
-
-fn needs_settled(state: &RunState, i: usize) -> bool {
-    state.needs.get(i).is_some_and(|needs| needs.iter().all(|&j| state.steps[j].forward.state.settled()))
 }
 
 fn ending(state: &RunState) -> Ending {

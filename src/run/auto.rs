@@ -34,6 +34,10 @@ pub fn answer(state: &RunState) -> Option<(PersonId, Intent)> {
                 if run.no_go || state.steps[i].criteria.iter().any(|criterion| criterion.ok != Some(true)) {
                     return None;
                 }
+                // Somebody is there after all, and against it.
+                if state.steps[i].votes.iter().any(|(_, go, _)| !go) {
+                    return None;
+                }
                 let voted = |who: &PersonId| state.steps[i].votes.iter().any(|(name, _, _)| name == who);
                 if let Some(voter) = stop.voters.iter().find(|voter| !voted(voter)) {
                     return Some((voter.clone(), Intent::Vote { step: id, go: true }));
@@ -47,9 +51,12 @@ pub fn answer(state: &RunState) -> Option<(PersonId, Intent)> {
         }
         (StepState::NeedsDecision(why), _) => {
             let nothing_done = match why {
-                Why::Failed(Failure { class, .. }) => class.nothing_done(),
-                Why::InDoubt(Some(Finding::NotDone { .. })) | Why::Lost => true,
-                Why::InDoubt(_) => false,
+                // That of a check afterwards says nothing about the action before it.
+                Why::Failed(Failure { class, .. }) => {
+                    class.nothing_done() && state.steps[i].attempts.last().is_some_and(|last| last.what.acts())
+                }
+                Why::InDoubt(Some(Finding::NotDone { .. })) => true,
+                Why::InDoubt(_) | Why::Lost => false,
             };
             let looking = state.steps[i].attempts.iter().any(|attempt| attempt.alive());
             let first = run.asked_tries == 0 && leg == Leg::Forward;

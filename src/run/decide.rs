@@ -4,8 +4,8 @@
 use super::{
     event::{Decision, Event, HoldWhy, Intended, Outcome, Settlement},
     input::{Input, Intent, Refusal, Report},
-    outline::{Outline, StepOutline, Undo},
-    state::{Leg, LegRun, RunState, StepState, What, Why},
+    outline::{Outline, StepOutline, Treatment, Undo},
+    state::{Gate, Leg, LegRun, RunState, StepState, What, Why},
 };
 use crate::{
     base::{PersonId, Stamp, StepId},
@@ -30,12 +30,11 @@ pub(super) fn decide(state: &RunState, input: Input, now: Stamp) -> Result<Vec<E
         }
         Input::Resume(resumed) => {
             let _open = open(state)?;
-            let auto = resumed.auto_go;
+            let (auto, by) = (resumed.auto_go, resumed.operator.clone());
             let mut events = vec![Event::Resumed(resumed)];
             if auto {
                 if state.hold.is_some() {
-                    let by = state.operator.clone();
-                    events.extend(by.map(|by| Event::Released { by }));
+                    events.push(Event::Released { by });
                 }
             } else {
                 events.push(Event::Held { why: HoldWhy::Resumed, by: None });
@@ -45,6 +44,7 @@ pub(super) fn decide(state: &RunState, input: Input, now: Stamp) -> Result<Vec<E
         Input::Person { who, typed_by, intent } => person(state, &who, &typed_by, intent, now),
         Input::Report { step, attempt, report } => reported(state, step, attempt, report),
         Input::Criterion { step, round, index, result } => {
+            let _open = open(state)?;
             let (_, run) = state.step(&step).ok_or_else(|| Refusal::NoSuchStep(step.clone()))?;
             if run.forward.state != StepState::AtStopPoint || round != run.round || index >= run.criteria.len() {
                 return Err(Refusal::Stale);
@@ -60,13 +60,18 @@ pub(super) fn decide(state: &RunState, input: Input, now: Stamp) -> Result<Vec<E
             if !known || state.ended.is_some() {
                 return Err(Refusal::Stale);
             }
-            Ok(vec![Event::WatchSampled { watch, ok: sample.ok, value: sample.value, line: sample.line }])
+            // JSON has no word for what is no number.
+            let value = sample.value.filter(|value| value.is_finite());
+            Ok(vec![Event::WatchSampled { watch, ok: sample.ok, value, line: sample.line }])
         }
         Input::Hold(why) => {
             let _open = open(state)?;
-            // A newer reason replaces the one before, but nothing is graver than a journal that failed.
-            if state.hold.as_ref().is_some_and(|hold| hold.why == why || matches!(hold.why, HoldWhy::JournalFailed(_)))
-            {
+            // The latest reason stands, the same one is not written twice, and nothing takes the place of a
+            // journal that failed.
+            if failed_journal(state).is_some() {
+                return Ok(Vec::new());
+            }
+            if state.hold.as_ref().is_some_and(|hold| hold.why == why) {
                 return Err(Refusal::HeldAlready);
             }
             Ok(vec![Event::Held { why, by: None }])
@@ -88,6 +93,14 @@ fn open(state: &RunState) -> Result<&Outline, Refusal> {
     match (&state.outline, state.ended) {
         (Some(outline), None) => Ok(outline),
         _ => Err(Refusal::Over),
+    }
+}
+
+/// Why the journal cannot be written, where it cannot.
+fn failed_journal(state: &RunState) -> Option<&String> {
+    match &state.hold.as_ref()?.why {
+        HoldWhy::JournalFailed(why) => Some(why),
+        _ => None,
     }
 }
 
@@ -114,6 +127,8 @@ fn place<'s>(state: &'s RunState, step: &StepId) -> Result<Place<'s>, Refusal> {
     let (outline, run) = state.step(step).ok_or_else(|| Refusal::NoSuchStep(step.clone()))?;
     let (leg, run) = match &run.back {
         Some(back) => (Leg::Back, back),
+        // Going back, the way forward is no question any more.
+        None if state.rollback.is_some() => return Err(Refusal::RollingBack),
         None => (Leg::Forward, &run.forward),
     };
     Ok(Place { outline, leg, run })
@@ -152,6 +167,12 @@ fn person(
             return Err(Refusal::Stranger(name.clone()));
         }
     }
+    // A decision that cannot be recorded was not taken.
+    if let Some(why) = failed_journal(state)
+        && !matches!(intent, Intent::Note { .. } | Intent::Abort { .. })
+    {
+        return Err(Refusal::JournalFailed(why.clone()));
+    }
     let decided = |step: StepId, decision: Decision, reason: Option<String>, against: Vec<String>| Event::Decided {
         step,
         who: who.clone(),
@@ -166,9 +187,8 @@ fn person(
             _ => Ok(vec![Event::Held { why: HoldWhy::Person, by: Some(who.clone()) }]),
         },
         Intent::Release { typed } => {
-            let hold = state.hold.as_ref().ok_or(Refusal::NotHeld)?;
-            if let HoldWhy::JournalFailed(why) = &hold.why {
-                return Err(Refusal::JournalFailed(why.clone()));
+            if state.hold.is_none() {
+                return Err(Refusal::NotHeld);
             }
             word(&typed, "go")?;
             Ok(vec![Event::Released { by: who.clone() }])
@@ -246,6 +266,10 @@ fn person(
             let mut events = vec![decided(step.clone(), Decision::ByHand, Some(reason.clone()), Vec::new())];
             match place.leg {
                 Leg::Forward => {
+                    // Whoever did it, it is done.
+                    if place.outline.no_return && state.crossed.is_none() {
+                        events.push(Event::NoReturnCrossed { step: step.clone() });
+                    }
                     let attempt = next_attempt(state, &step);
                     events.push(Event::AttemptStarted { step, attempt, what: What::Recheck });
                 }
@@ -272,14 +296,13 @@ fn person(
         }
         Intent::Abort { typed, reason } => {
             word(&typed, "abort")?;
-            let step = state.asking().map_or_else(
-                || last_begun(state).unwrap_or_else(|| outline.steps[0].id.clone()),
-                |(i, _)| outline.steps[i].id.clone(),
-            );
-            Ok(vec![
-                decided(step, Decision::Abort, reason, Vec::new()),
-                Event::Ended { ending: super::event::Ending::Aborted },
-            ])
+            let asking = state.asking().map(|(i, _)| outline.steps[i].id.clone());
+            let first = || outline.steps.first().map(|step| step.id.clone());
+            let step = asking.or_else(|| last_begun(state)).or_else(first);
+            let mut events: Vec<Event> =
+                step.into_iter().map(|step| decided(step, Decision::Abort, reason.clone(), Vec::new())).collect();
+            events.push(Event::Ended { ending: super::event::Ending::Aborted });
+            Ok(events)
         }
         Intent::Note { text, step } => {
             let text = reason_of(&text, "a note says something")?;
@@ -380,13 +403,20 @@ fn roll_back(
     if order.is_empty() {
         return Err(Refusal::NothingToUndo);
     }
-    let left = order
+    let mut left: Vec<(StepId, String)> = order
         .iter()
         .filter_map(|&i| match &outline.steps[i].undo {
             Undo::None(reason) => Some((outline.steps[i].id.clone(), reason.clone())),
             Undo::Nothing | Undo::Restore | Undo::Action(_) => None,
         })
         .collect();
+    // What a person did without us has no capture that could be put back.
+    left.extend(outline.steps.iter().zip(&state.steps).filter_map(|(step, run)| match &run.forward.state {
+        StepState::Settled(Gate::Otherwise(Settlement::ByHand(how))) if step.changes && !run.touched => {
+            Some((step.id.clone(), format!("done by hand: {how}")))
+        }
+        _ => None,
+    }));
     let steps: Vec<StepId> =
         order.iter().filter(|&&i| outline.steps[i].undoable()).map(|&i| outline.steps[i].id.clone()).collect();
     let at = state.asking().map(|(i, _)| outline.steps[i].id.clone());
@@ -403,14 +433,20 @@ fn reported(state: &RunState, step: StepId, attempt: u32, report: Report) -> Res
         Report::Identified(identity) => vec![Event::Identified { step, identity }],
         Report::Checked { place, index, seen } => vec![Event::Checked { step, attempt, place, index, seen }],
         Report::Ready { does, digest, token, captured, deadline } => {
-            if !known.what.acts() || known.intended {
+            let acts = match known.what {
+                What::Do => outline.changes && outline.treatment == Treatment::Do,
+                What::Undo => outline.undoable(),
+                What::Recheck | What::Probe | What::ProbeUndo => false,
+            };
+            if !acts || known.intended {
                 return Err(Refusal::Stale);
             }
-            // A hold that came while the attempt was reading is honoured before anything is sent; a journal
-            // that failed forbids it for good.
-            if let Some(hold) = &state.hold
-                && let HoldWhy::JournalFailed(why) = &hold.why
-            {
+            // A hold leaves what has begun to its end. The end of the run, and a journal that failed, do not:
+            // the attempt was reading when they came, and nothing is sent after them.
+            if state.ended.is_some() {
+                return Err(Refusal::Over);
+            }
+            if let Some(why) = failed_journal(state) {
                 return Err(Refusal::JournalFailed(why.clone()));
             }
             let crosses = outline.no_return && known.what == What::Do && state.crossed.is_none();
@@ -439,12 +475,17 @@ fn reported(state: &RunState, step: StepId, attempt: u32, report: Report) -> Res
             ]
         }
         Report::Ended(outcome) => {
+            // A probe ends with what it found, or with the failure to look.
+            if matches!((&outcome, known.what), (Outcome::Done(_), What::Probe | What::ProbeUndo)) {
+                return Err(Refusal::Stale);
+            }
             let mut events = vec![Event::AttemptEnded { step: step.clone(), attempt, outcome: outcome.clone() }];
             // A failed outcome that nobody knows is looked at once more before people are asked.
             if let Outcome::Failed(failure) = &outcome
                 && failure.class == crate::base::Class::Unknown
                 && known.what.acts()
                 && known.intended
+                && state.ended.is_none()
             {
                 let what = if known.what == What::Do { What::Probe } else { What::ProbeUndo };
                 events.push(Event::AttemptStarted { step, attempt: attempt + 1, what });

@@ -1,13 +1,15 @@
 //! The only mutator of [`RunState`]. It never fails and never decides: an event is a fact, and a
 //! fact that fits nowhere (a newer version's, a damaged file's) changes nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
 use super::{
+    agenda::Agenda,
     event::{Decision, Event, Intended, Opened, Outcome, Settlement},
     fact::Finding,
+    outline::StepOutline,
     state::{
         AttemptRun, Criterion, Crossing, Gate, Hold, Leg, LegRun, Note, RollbackRun, RunState, StepRun, StepState,
         WatchRun, What, Why,
@@ -18,6 +20,11 @@ use crate::base::{Stamp, StepId};
 impl RunState {
     /// Applies one fact.
     pub fn evolve(&mut self, event: &Event, now: Stamp) {
+        self.apply(event, now);
+        self.enter_after(event);
+    }
+
+    fn apply(&mut self, event: &Event, now: Stamp) {
         self.last = Some(now);
         match event {
             Event::Opened(opened) => self.open(opened, now),
@@ -167,8 +174,6 @@ impl RunState {
         self.identities.clone_from(&opened.identities);
         self.opened = Some(now);
         self.index = outline.index();
-        self.needs =
-            outline.steps.iter().map(|step| step.needs.iter().filter_map(|id| self.position(id)).collect()).collect();
         self.steps = outline
             .steps
             .iter()
@@ -193,6 +198,7 @@ impl RunState {
             })
             .collect();
         self.outline = Some(Arc::new(outline.clone()));
+        self.agenda = Agenda::of(outline, &self.index);
     }
 
     /// A new process: whatever was alive belongs to one that is gone.
@@ -218,7 +224,11 @@ impl RunState {
                 };
                 self.set_at(i, leg, state, now);
             }
-            // A probe runs while the leg needs a decision.
+            // A probe runs while the leg needs a decision: one that was lost has not looked.
+            let probing = self.steps[i].attempts.iter().rev().find(|a| a.alive()).map(|a| a.what);
+            if let Some(what @ (What::Probe | What::ProbeUndo)) = probing {
+                self.set_at(i, what.leg(), StepState::NeedsDecision(Why::InDoubt(None)), now);
+            }
             for attempt in &mut self.steps[i].attempts {
                 attempt.lost |= attempt.ended.is_none();
             }
@@ -242,6 +252,7 @@ impl RunState {
             captured: Json::Null,
             owner_done: None,
             failure: None,
+            undone: false,
             lost: false,
         });
         run.percent = None;
@@ -309,15 +320,8 @@ impl RunState {
             }
             Outcome::Failed(failure) => {
                 attempt.failure = Some(failure.clone());
-                // With the proof that nothing was done the step is as untouched as before.
-                if what == What::Do && failure.class.nothing_done() && attempt.intended {
-                    let others = self.steps[i].attempts.iter().any(|a| {
-                        a.number != number
-                            && a.what == What::Do
-                            && a.intended
-                            && !a.failure.as_ref().is_some_and(|f| f.class.nothing_done())
-                    });
-                    self.steps[i].touched = others;
+                if failure.class.nothing_done() && attempt.intended {
+                    self.undone(i, number, now);
                 }
                 match what {
                     What::Do | What::Recheck | What::Undo => {
@@ -350,10 +354,24 @@ impl RunState {
                 return;
             }
         }
-        if leg == Leg::Forward && matches!(finding, Finding::NotDone { .. }) {
-            self.steps[i].touched = false;
+        if matches!(finding, Finding::NotDone { .. }) {
+            self.undone(i, number, now);
         }
         self.set_at(i, leg, StepState::NeedsDecision(Why::InDoubt(Some(finding.clone()))), now);
+    }
+
+    /// With the proof that an attempt did nothing, the step is as untouched as it was before it.
+    fn undone(&mut self, i: usize, number: u32, now: Stamp) {
+        let attempts = &mut self.steps[i].attempts;
+        let Some(attempt) = attempts.iter_mut().find(|a| a.number == number && a.what == What::Do) else { return };
+        attempt.undone = true;
+        self.steps[i].touched = attempts.iter().any(|a| a.what == What::Do && a.intended && !a.undone);
+        let Some(outline) = self.outline.clone() else { return };
+        let down = |(step, run): (&StepOutline, &StepRun)| step.clocks.downtime_starts && run.touched;
+        // Users see no outage that did not begin, unless another step began one.
+        if outline.steps[i].clocks.downtime_starts && !outline.steps.iter().zip(&self.steps).any(down) {
+            self.downtime.stop(now);
+        }
     }
 
     fn decide_on(&mut self, step: &StepId, decision: Decision, reason: Option<String>, now: Stamp) {
@@ -460,7 +478,10 @@ impl RunState {
     /// Moves a leg to a state; the time in the state before goes to work or to waiting for people.
     fn set_at(&mut self, i: usize, leg: Leg, state: StepState, now: Stamp) {
         let owner_waits = self.outlines().get(i).is_some_and(|step| step.manual)
-            && self.steps[i].attempts.last().is_some_and(|a| a.intended && a.owner_done.is_none());
+            && self.steps[i]
+                .attempts
+                .last()
+                .is_some_and(|a| a.what == What::Do && a.intended && a.owner_done.is_none());
         if let Some(run) = self.leg_at(i, leg) {
             run.account(now, owner_waits);
             run.state = state;
@@ -483,38 +504,5 @@ impl RunState {
     fn run_mut(&mut self, step: &StepId) -> Option<&mut StepRun> {
         let i = self.position(step)?;
         self.steps.get_mut(i)
-    }
-}
-
-impl LegRun {
-    /// Books the time since the last change and starts counting anew. `owner`: a running manual step
-    /// waits for its owner, so the time is a person's.
-    fn account(&mut self, now: Stamp, owner: bool) {
-        let spent = self.since.map_or(Duration::ZERO, |since| now - since);
-        match &self.state {
-            StepState::AtStopPoint | StepState::NeedsDecision(_) => self.waited += spent,
-            StepState::Running if owner => self.waited += spent,
-            StepState::Running | StepState::RetryWait { .. } => self.worked += spent,
-            StepState::Pending | StepState::Ready | StepState::Settled(_) => {}
-        }
-        self.since = Some(now);
-    }
-}
-
-impl WatchRun {
-    fn sample(&mut self, ok: Option<bool>, no_data_is_bad: bool, now: Stamp) {
-        self.samples += 1;
-        match ok {
-            Some(true) => {
-                self.bad = 0;
-                self.breached = false;
-                self.quiet_since.get_or_insert(now);
-            }
-            None if !no_data_is_bad => {}
-            Some(false) | None => {
-                self.bad += 1;
-                self.quiet_since = None;
-            }
-        }
     }
 }

@@ -10,7 +10,9 @@
 //! [`RunState`] is the fold of the events, so that a journal replayed ends where the night ended.
 //! [`RunState::wanted`] says which attempts ought to be alive: start, crash, resume and abort are one path.
 
+mod account;
 mod advance;
+mod agenda;
 mod auto;
 mod decide;
 mod event;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::{
+    agenda::Agenda,
     event::{Ending, HoldWhy, Settlement},
     fact::{Finding, Identity},
     outline::{Outline, StepOutline},
@@ -31,8 +32,8 @@ pub struct RunState {
     pub steps: Vec<StepRun>,
     /// Positions by id.
     pub(super) index: HashMap<StepId, usize>,
-    /// Per step, the positions of the steps that it needs.
-    pub(super) needs: Vec<Vec<usize>>,
+    /// Where to look, so that a step costs the same in a run of ten and of two thousand.
+    pub(super) agenda: Agenda,
     /// Nothing new starts.
     pub hold: Option<Hold>,
     /// The point of no return, once crossed.
@@ -297,6 +298,8 @@ pub struct AttemptRun {
     pub owner_done: Option<(PersonId, Option<String>)>,
     /// How it failed.
     pub failure: Option<Failure>,
+    /// The world was found as before it: its failure proves it, or a probe saw it.
+    pub undone: bool,
     /// It belongs to a process that is gone.
     pub lost: bool,
 }
@@ -372,13 +375,13 @@ impl RunState {
         forward.chain(back)
     }
 
-    /// The legs that matter now: the rollback's once it has begun.
+    /// The legs that have begun and are not settled: the rollback's once it has begun.
     pub fn active_legs(&self) -> impl Iterator<Item = (usize, Leg, &LegRun)> {
         let rolling = self.rollback.is_some();
-        self.legs().filter(move |(_, leg, run)| match leg {
-            Leg::Forward => !rolling || run.state == StepState::Running,
-            Leg::Back => true,
-        })
+        let active = || self.agenda.active.iter().map(|&i| (i, &self.steps[i]));
+        let forward = active().map(|(i, s)| (i, Leg::Forward, &s.forward));
+        let forward = forward.filter(move |(_, _, run)| !rolling || run.state == StepState::Running);
+        forward.chain(active().filter_map(|(i, s)| Some((i, Leg::Back, s.back.as_ref()?))))
     }
 
     /// True while nothing new may start: held, at a stop point, or waiting for a decision.
@@ -393,7 +396,7 @@ impl RunState {
     /// True while an attempt is alive.
     #[must_use]
     pub fn busy(&self) -> bool {
-        self.steps.iter().any(|step| step.attempts.iter().any(AttemptRun::alive))
+        self.agenda.active.iter().any(|&i| self.steps[i].attempts.iter().any(AttemptRun::alive))
     }
 
     /// The first step that asks for people, with its leg.
@@ -408,8 +411,8 @@ impl RunState {
     /// The manual steps that wait for their owner's word.
     pub fn awaiting_owner(&self) -> impl Iterator<Item = (usize, &AttemptRun)> {
         let outlines = self.outlines();
-        self.steps.iter().enumerate().filter_map(move |(i, step)| {
-            let attempt = step.attempts.last()?;
+        self.agenda.active.iter().filter_map(move |&i| {
+            let attempt = self.steps[i].attempts.last()?;
             let waits = outlines.get(i)?.manual
                 && attempt.what == What::Do
                 && attempt.alive()

@@ -138,15 +138,19 @@ impl Timing {
         let now = state.ended.and(state.last).unwrap_or(now);
         let planned_total = planned_total(outline);
         let start = outline.window.start.map_or(opened.at, |start| start.to_utc());
-        let planned_end = to_elapsed(opened, start).after(planned_total);
+        // Counted from the planned start, also where that lies before the opening: whoever begins late is late.
+        let planned_end = to_elapsed(opened, start, planned_total);
         let steps = step_timings(state, outline, now);
         let end = steps.iter().map(|step| step.ends).max().unwrap_or(now.elapsed).max(Elapsed(0));
         let no_return = outline.steps.iter().position(|step| step.no_return);
-        let ahead = no_return.filter(|_| state.crossed.is_none());
+        let ahead = no_return.filter(|&i| {
+            let settled = state.steps[i].forward.state.settled();
+            state.crossed.is_none() && state.rollback.is_none() && !settled && in_plan(&outline.steps[i])
+        });
         let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         let forecast =
             Forecast { end, no_return: ahead.map(|i| steps[i].starts), late_ms: signed(end.0) - signed(planned_end.0) };
-        let bar = bar(state, outline, now, no_return, forecast.no_return, planned_total);
+        let bar = bar(state, outline, now, (no_return, ahead), forecast.no_return, planned_total);
         let budget = |clock: &super::state::Clock, budget| Budget {
             used: clock.read(now.elapsed),
             budget,
@@ -164,9 +168,10 @@ impl Timing {
     }
 }
 
-/// A wall time on the run's steady clock; before the opening it is zero.
-fn to_elapsed(opened: Stamp, at: DateTime<Utc>) -> Elapsed {
-    let ms = (at - opened.at).num_milliseconds();
+/// The moment `by` after a wall time on the run's steady clock; before the opening it is zero.
+fn to_elapsed(opened: Stamp, at: DateTime<Utc>, by: Duration) -> Elapsed {
+    let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+    let ms = (at - opened.at).num_milliseconds().saturating_add(by);
     Elapsed(opened.elapsed.0.saturating_add_signed(ms))
 }
 
@@ -285,7 +290,7 @@ fn bar(
     state: &RunState,
     outline: &Outline,
     now: Stamp,
-    no_return: Option<usize>,
+    (no_return, ahead): (Option<usize>, Option<usize>),
     expected: Option<Elapsed>,
     planned_total: Duration,
 ) -> Bar {
@@ -306,13 +311,13 @@ fn bar(
             risky_steps.push(i);
         }
     }
-    let ahead = |i: usize| {
+    let unsettled = |i: usize| {
         let before = &state.steps[..i];
         before.iter().filter(|step| !step.forward.state.settled()).count()
     };
-    let steps_left = no_return.filter(|_| state.crossed.is_none()).map_or(0, ahead);
+    let steps_left = ahead.map_or(0, unsettled);
     let near = CLOSING.min(planned_total / CLOSING_SHARE);
-    let closing = no_return.is_some()
+    let closing = ahead.is_some()
         && (steps_left == 0 || expected.is_some_and(|at| at.since(now.elapsed) < near))
         && state.steps.iter().any(|step| step.forward.state != StepState::Pending);
     let bar_state = match (&state.crossed, closing, risky_steps.is_empty()) {

@@ -42,7 +42,8 @@ impl RunState {
         if self.ended.is_some() {
             return Vec::new();
         }
-        let alive = self.outlines().iter().zip(&self.steps).flat_map(|(outline, run)| {
+        let active = self.agenda.active.iter().map(|&i| (&self.outlines()[i], &self.steps[i]));
+        let alive = active.flat_map(|(outline, run)| {
             run.attempts.iter().filter(|attempt| attempt.alive()).map(|attempt| Wanted {
                 step: outline.id.clone(),
                 attempt: attempt.number,
@@ -58,7 +59,8 @@ impl RunState {
         if self.ended.is_some() {
             return Vec::new();
         }
-        let asked = self.outlines().iter().zip(&self.steps).filter(|(_, run)| {
+        let active = self.agenda.active.iter().map(|&i| (&self.outlines()[i], &self.steps[i]));
+        let asked = active.filter(|(_, run)| {
             run.forward.state == StepState::AtStopPoint && !run.forward.gone && !run.criteria.is_empty()
         });
         let wanted = asked.map(|(outline, run)| {
@@ -85,7 +87,7 @@ impl RunState {
     /// When something falls due by time alone: the next try, the next round of criteria.
     #[must_use]
     pub fn next_due(&self, now: Stamp) -> Option<Elapsed> {
-        let retries = self.legs().filter_map(|(_, _, leg)| match leg.state {
+        let retries = self.active_legs().filter_map(|(_, _, leg)| match leg.state {
             StepState::RetryWait { not_before } if !self.blocked() => Some(not_before),
             _ => None,
         });

@@ -8,6 +8,7 @@ mod moto;
 mod night;
 mod process;
 mod readme;
+mod run;
 mod runbook;
 mod sandbox;
 mod screens;

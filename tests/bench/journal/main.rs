@@ -1,7 +1,7 @@
 //! What the journal costs, against floors measured in the same process, in turns.
 //!
-//! * Reading: verify (frames, CRC, chain) and decode a journal of 1,000,000 records, against a bare read of the
-//!   same file with one SHA-256 chain and the same typed `serde_json`. At most 1.3 ×.
+//! * Reading: verify (frames, CRC, chain), decode and fold into the run's state a journal of 1,000,000 records,
+//!   against a bare read of the same file with one SHA-256 chain and the same typed `serde_json`. At most 1.3 ×.
 //! * Writing: 1,000 steps that spawn `/bin/true` and record two barriers through the journal's thread, against a
 //!   bare loop that spawns, and writes and syncs two lines. At most 1.3 ×.
 //!
@@ -17,66 +17,74 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use gonogo::{
-    base::Elapsed,
+    base::{Elapsed, StepId},
     journal::{JournalThread, Room, RunDir},
+    run::{Done, Envelope, Event, Outcome, RunState, What},
 };
-use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
-#[derive(Serialize, Deserialize)]
-struct Envelope {
-    seq: u64,
-    at: DateTime<Utc>,
-    elapsed: Elapsed,
-    event: Event,
+/// A night of 500 steps, over and over: the records of a real one, with real events.
+const STEPS: u64 = 500;
+
+fn name(n: u64) -> String {
+    format!("copy-shard-{n:03}")
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Event {
-    Started { step: String, attempt: u32, what: String },
-    Line { step: String, attempt: u32, text: String },
-    Progressed { step: String, attempt: u32, percent: u8, text: String },
-    Ended { step: String, attempt: u32, outcome: String, took: u64 },
+fn opened() -> Event {
+    let step = |n: u64| {
+        json!({
+            "id": name(n), "title": "Copy a shard", "owner": "sam", "planned": 60_000, "timeout": 180_000, "needs": [],
+            "kind": "command", "changes": true, "works": true, "doubt": "O", "undo": { "none": "a copy" }, "people": 1,
+            "treatment": "do", "hash": "", "written_hash": ""
+        })
+    };
+    let outline = json!({
+        "runbook": "bench", "title": "Bench", "source_hash": "", "lead": "sam",
+        "env": { "name": "sandbox", "kind": "sandbox", "confirm": "sandbox" }, "mode": "rehearse", "window": {},
+        "people": [{ "id": "sam", "name": "Sam Lind" }], "steps": (0..STEPS).map(step).collect::<Vec<_>>()
+    });
+    let opened = json!({ "opened": {
+        "run": "reading", "version": "0", "operator": "sam", "from": "sam@desk", "outline": outline
+    } });
+    serde_json::from_value(opened).expect("an outline")
 }
 
 /// About as long as the records of a real night.
 fn envelope(seq: u64) -> Vec<u8> {
-    let (step, attempt, percent) = (format!("copy-shard-{:03}", seq / 20 % 1000), 1, (seq % 20 * 5) as u8);
+    let step: StepId = name(seq / 20 % STEPS).parse().expect("a name");
+    let attempt = 1 + u32::try_from(seq / 20 / STEPS).unwrap_or(0);
     let event = match seq % 20 {
-        0 => Event::Started { step, attempt, what: "apply".into() },
-        19 => Event::Ended { step, attempt, outcome: "done".into(), took: seq },
-        n if n % 4 == 1 => Event::Progressed { step, attempt, percent, text: "rows copied".into() },
+        _ if seq == 1 => opened(),
+        0 => Event::AttemptStarted { step, attempt, what: What::Do },
+        19 => Event::AttemptEnded { step, attempt, outcome: Outcome::Done(Done::new("copied, 41 tables")) },
+        n if n % 4 == 1 => {
+            let percent = u8::try_from(n * 5).unwrap_or(100);
+            Event::Progressed { step, attempt, percent, text: "rows copied".into() }
+        }
         _ => Event::Line { step, attempt, text: format!("copied {} rows, lag {} ms", seq * 37, seq % 977) },
     };
     let at =
         DateTime::from_timestamp_millis(1_796_520_600_000 + i64::try_from(seq * 41).unwrap_or(0)).unwrap_or_default();
-    serde_json::to_vec(&Envelope { seq, at, elapsed: Elapsed(seq * 41), event }).unwrap_or_default()
+    Envelope { seq, at, elapsed: Elapsed(seq * 41), event }.encode().unwrap_or_default()
 }
 
-/// Something that a fold might keep.
+/// What a bare reader would keep of it.
 #[derive(Default, PartialEq, Debug)]
 struct Fold {
     records: u64,
     bytes: usize,
-    percent: u64,
-    took: u64,
+    last: u64,
 }
 
 impl Fold {
     fn take(&mut self, envelope: &Envelope) {
         self.records += 1;
-        self.took = self.took.max(envelope.elapsed.0);
-        match &envelope.event {
-            Event::Started { step, what, .. } => self.bytes += step.len() + what.len(),
-            Event::Line { step, text, .. } => self.bytes += step.len() + text.len(),
-            Event::Progressed { step, text, percent, .. } => {
-                self.bytes += step.len() + text.len();
-                self.percent += u64::from(*percent);
-            }
-            Event::Ended { step, outcome, .. } => self.bytes += step.len() + outcome.len(),
+        self.last = self.last.max(envelope.elapsed.0);
+        if let Event::Line { text, .. } = &envelope.event {
+            self.bytes += text.len();
         }
     }
 }
@@ -95,11 +103,16 @@ fn bare_read(path: &Path) -> io::Result<Fold> {
     }
 }
 
-fn our_read(dir: &RunDir) -> Fold {
-    let mut fold = Fold::default();
-    let load = dir.read(&[], |_, envelope: Envelope| fold.take(&envelope)).expect("the journal can be read");
+/// Verified, decoded, and folded into the state that every view and every resume begins with.
+fn our_read(dir: &RunDir) -> (Fold, RunState) {
+    let (mut fold, mut state) = (Fold::default(), RunState::default());
+    let load = dir.read(&[], |_, envelope: Envelope| {
+        fold.take(&envelope);
+        state.evolve(&envelope.event, envelope.stamp());
+    });
+    let load = load.expect("the journal can be read");
     assert!(load.damage.is_none() && load.tear.is_none(), "{load:?}");
-    fold
+    (fold, state)
 }
 
 fn bare_steps(folder: &Path, steps: u64) -> io::Result<()> {
@@ -154,14 +167,15 @@ fn measure(state: &Path, records: u64, steps: u64, rounds: u64) -> Result<(), Bo
     for _ in 0..rounds {
         let (took, bare) = timed(|| bare_read(&path));
         floor.push(took);
-        let (took, fold) = timed(|| our_read(&dir));
+        let (took, (fold, state)) = timed(|| our_read(&dir));
         ours.push(took);
         assert_eq!(fold, bare?);
+        assert_eq!(state.steps.len() as u64, STEPS);
         let (took, load) = timed(|| dir.verify(&[]));
         verified.push(took);
         assert_eq!(load?.records, records);
     }
-    tell("verify and decode", floor.clone(), ours);
+    tell("verify, decode and fold", floor.clone(), ours);
     tell("verify without decoding", floor, verified);
     drop(journal);
 

@@ -1,0 +1,186 @@
+//! Stop points, the point of no return, and who may say what there.
+
+use gonogo::run::{Decision, Ending, Event, HoldWhy, Intent, Refusal, StepState, auto_answer};
+
+use super::*;
+
+fn at_stop() -> Night {
+    Night::of(vec![step("one"), needing(stop("go"), &["one"]), needing(step("two"), &["go"])])
+}
+
+fn asked() -> Night {
+    let mut night = at_stop();
+    night.does("one");
+    assert_eq!(night.forward("go"), &StepState::AtStopPoint);
+    night
+}
+
+fn vote(step: &str, go: bool) -> Intent {
+    Intent::Vote { step: id(step), go }
+}
+
+fn no_go(step: &str) -> Intent {
+    Intent::NoGo { step: id(step), typed: "no-go".into(), reason: Some("lag".into()) }
+}
+
+#[test]
+fn go_needs_criteria_that_were_looked_at() {
+    let mut night = asked();
+    assert_eq!(night.says("mira", go("go")), Err(Refusal::CriteriaPending(id("go"))));
+    night.sees("go", true).unwrap();
+    for voter in ["dana", "sam"] {
+        night.says(voter, vote("go", true)).unwrap();
+    }
+    night.after(61);
+    assert_eq!(
+        night.says("mira", go("go")),
+        Err(Refusal::CriteriaPending(id("go"))),
+        "green a minute ago is not green"
+    );
+    night.sees("go", true).unwrap();
+    night.says("mira", go("go")).unwrap();
+    assert!(night.running("two"));
+}
+
+#[test]
+fn only_who_decides_or_the_lead_says_go() {
+    let mut steps = vec![stop("go")];
+    steps[0].stop.as_mut().unwrap().decides = who("sam");
+    steps[0].stop.as_mut().unwrap().voters.clear();
+    for (name, may) in [("dana", false), ("mira", true), ("sam", true)] {
+        let mut night = Night::of(steps.clone());
+        night.sees("go", true).unwrap();
+        assert_eq!(night.says(name, go("go")).is_ok(), may, "{name}");
+        if !may {
+            assert!(matches!(night.says(name, no_go("go")), Err(Refusal::NotTheDecider { .. })));
+        }
+    }
+}
+
+#[test]
+fn missing_votes_and_red_criteria_need_a_reason_and_are_recorded() {
+    let mut night = asked();
+    night.sees("go", false).unwrap();
+    night.says("dana", vote("go", false)).unwrap();
+    assert_eq!(night.says("mira", vote("go", true)), Err(Refusal::NotAVoter { who: who("mira"), step: id("go") }));
+    let Err(Refusal::NeedsReason(what)) = night.says("mira", go("go")) else { panic!("no reason was asked for") };
+    assert!(
+        what.contains("lag below 1 MiB: red")
+            && what.contains("dana voted no-go")
+            && what.contains("sam has not voted")
+    );
+    let reason = Some("known and accepted".to_owned());
+    let events = night.says("mira", Intent::Go { step: id("go"), typed: "go".into(), reason: reason.clone() }).unwrap();
+    let Event::Decided { decision: Decision::Go, against, reason: kept, .. } = &events[0] else { panic!("{events:?}") };
+    assert_eq!((against.len(), kept), (3, &reason));
+}
+
+#[test]
+fn a_wrong_word_is_refused() {
+    let mut night = asked();
+    night.sees("go", true).unwrap();
+    let typed = |typed: &str| Intent::Go { step: id("go"), typed: typed.into(), reason: Some("x".into()) };
+    for wrong in ["", "GO", "og", "go!", "no-go"] {
+        assert!(matches!(night.says("mira", typed(wrong)), Err(Refusal::WrongWord { .. })), "{wrong}");
+    }
+    night.says("mira", typed(" go ")).unwrap();
+}
+
+#[test]
+fn no_go_holds_and_a_later_go_releases() {
+    let mut night = asked();
+    night.says("mira", no_go("go")).unwrap();
+    assert_eq!(night.state.hold.as_ref().unwrap().why, HoldWhy::NoGo(id("go")));
+    night.after(600);
+    assert_eq!(night.forward("go"), &StepState::AtStopPoint);
+    night.sees("go", true).unwrap();
+    for voter in ["dana", "sam"] {
+        night.says(voter, vote("go", true)).unwrap();
+    }
+    night.says("mira", go("go")).unwrap();
+    assert!(night.state.hold.is_none() && night.running("two"));
+}
+
+#[test]
+fn a_go_does_not_release_a_hold_of_its_own() {
+    let mut night = asked();
+    night.says("sam", Intent::Hold).unwrap();
+    night.sees("go", true).unwrap();
+    let reason = Some("x".into());
+    night.says("mira", Intent::Go { step: id("go"), typed: "go".into(), reason }).unwrap();
+    assert!(night.state.hold.is_some());
+    assert_ne!(night.forward("two"), &StepState::Running);
+}
+
+fn dangerous() -> Night {
+    let two = StepOutline { no_return: true, people: 2, after_no_return: Some("fix forward".into()), ..step("two") };
+    Night::of(vec![step("one"), needing(two, &["one"])])
+}
+
+#[test]
+fn the_point_of_no_return_takes_two_people_and_the_word_of_the_place() {
+    let mut night = dangerous();
+    night.does("one");
+    assert!(matches!(night.says("mira", confirm("two", "go")), Err(Refusal::WrongWord { .. })));
+    night.says("mira", confirm("two", WORD)).unwrap();
+    assert_eq!(night.says("mira", confirm("two", WORD)), Err(Refusal::SecondPerson(who("mira"))));
+    assert_eq!(night.forward("two"), &StepState::AtStopPoint);
+    night.says("dana", confirm("two", WORD)).unwrap();
+    assert!(night.running("two") && night.state.crossed.is_none());
+    night.intends("two");
+    assert_eq!(night.state.crossed.as_ref().unwrap().by, [who("mira"), who("dana")]);
+    night.fails("two", gonogo::base::Class::Failed);
+    assert!(matches!(night.says("mira", roll_back()), Err(Refusal::Closed { after, .. }) if after == "fix forward"));
+}
+
+#[test]
+fn the_point_of_no_return_done_by_hand_is_crossed_too() {
+    let mut night = dangerous();
+    night.does("one");
+    night.says("mira", confirm("two", WORD)).unwrap();
+    night.says("dana", confirm("two", WORD)).unwrap();
+    night.fails("two", gonogo::base::Class::Denied);
+    assert!(night.state.crossed.is_none());
+    night.says("sam", by_hand("two")).unwrap();
+    assert!(night.state.crossed.is_some(), "it was done, by whomever");
+    night.fails("two", gonogo::base::Class::NotYet);
+    assert!(matches!(night.says("mira", roll_back()), Err(Refusal::Closed { .. })));
+}
+
+#[test]
+fn an_automatic_rehearsal_ends_where_every_attempt_succeeds() {
+    let two = StepOutline { no_return: true, people: 2, manual: true, asks_value: Some("x".into()), ..step("two") };
+    let plan = outline(vec![step("one"), needing(stop("go"), &["one"]), needing(two, &["go"])]);
+    let mut night = Night::open(opened(plan, true));
+    for _ in 0..40 {
+        if night.state.ended.is_some() {
+            break;
+        }
+        if let Some((name, intent)) = auto_answer(&night.state) {
+            night.put(Input::Person { who: name, typed_by: who("mira"), intent }).unwrap();
+            continue;
+        }
+        if night.forward("go") == &StepState::AtStopPoint {
+            night.sees("go", true).unwrap();
+            continue;
+        }
+        let wanted = night.state.wanted();
+        for wanted in wanted {
+            let intended = night.state.step(&wanted.step).unwrap().1.attempt(wanted.attempt).unwrap().intended;
+            let report = if intended { done() } else { ready(Json::Null) };
+            night.put(Input::Report { step: wanted.step, attempt: wanted.attempt, report }).unwrap();
+        }
+    }
+    assert_eq!(night.state.ended, Some(Ending::Completed));
+}
+
+#[test]
+fn an_automatic_rehearsal_does_not_repeat_what_was_found_done() {
+    let mut night = Night::open(opened(outline(vec![step("one")]), true));
+    night.intends("one");
+    night.fails("one", gonogo::base::Class::Unknown);
+    night.report("one", Report::Found(Finding::Done(Done::new("there")))).unwrap();
+    // Its checks say not yet: that is no proof that the action did nothing.
+    night.fails("one", gonogo::base::Class::NotYet);
+    assert_eq!(auto_answer(&night.state), None);
+}
