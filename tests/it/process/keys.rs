@@ -32,8 +32,13 @@ fn size(cols: u16, rows: u16) -> PtySize {
 
 impl Pty {
     pub fn open(home: &Home, cols: u16, rows: u16, term: &str, args: &[String]) -> Self {
+        Self::of(home, cols, rows, term, env!("CARGO_BIN_EXE_gonogo"), args)
+    }
+
+    /// With another program in front.
+    pub fn of(home: &Home, cols: u16, rows: u16, term: &str, program: &str, args: &[String]) -> Self {
         let pair = native_pty_system().openpty(size(cols, rows)).unwrap();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_gonogo"));
+        let mut command = CommandBuilder::new(program);
         command.args(args);
         command.cwd(home.path());
         command.env_clear();

@@ -6,28 +6,49 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Home, Run, shipped};
+use super::{Home, Run, book, keys::Pty, shipped};
 
-/// A shell that sees no network at all, where the machine lets us make one; else strace proves that none is asked for.
-fn without_network(home: &Home, args: &[&str]) -> super::Ended {
-    let mut shell = Command::new("unshare");
-    let possible = shell.args(["-rn", "true"]).output().is_ok_and(|output| output.status.success());
-    let mut command = if possible {
-        let mut command = Command::new("unshare");
-        // Not even loopback is up in there.
-        command.arg("-rn");
-        command
-    } else {
-        eprintln!("unshare is not permitted here: strace proves that no socket is opened");
-        let mut command = Command::new("strace");
-        command.args(["-f", "-qq", "-e", "trace=socket,connect,bind,sendto", "-e", "inject=socket:error=EACCES"]);
-        command
-    };
-    command.arg(env!("CARGO_BIN_EXE_gonogo")).args(args);
+/// What stands in front of a program so that it sees no network at all, not even loopback, where the machine lets us
+/// make such a place; else strace, which says every socket that it asks for, and refuses it.
+fn without_network() -> Vec<String> {
+    let possible = Command::new("unshare").args(["-rn", "true"]).output().is_ok_and(|output| output.status.success());
+    if possible {
+        return ["unshare", "-rn"].map(String::from).to_vec();
+    }
+    eprintln!("unshare is not permitted here: strace proves that no socket is opened");
+    let words = ["strace", "-f", "-qq", "-e", "trace=socket,connect,bind,sendto", "-e", "inject=socket:error=EACCES"];
+    words.map(String::from).to_vec()
+}
+
+/// Run there to its end.
+fn cut_off(home: &Home, args: &[&str]) -> super::Ended {
+    let front = without_network();
+    let mut command = Command::new(&front[0]);
+    command.args(&front[1..]).arg(env!("CARGO_BIN_EXE_gonogo")).args(args);
     command.env_clear().envs(home.environment()).current_dir(home.path());
     let ended = Run::of(command).ended();
     assert!(!ended.err.contains("socket("), "{ended:?}");
     ended
+}
+
+#[test]
+fn a_night_is_played_back_on_the_screen_without_a_network() {
+    let home = Home::new();
+    let path = book("cut.toml").display().to_string();
+    assert_eq!(home.run(["rehearse", &path, "--env", "sandbox", "--auto-go", "--plain"]).code, 0);
+    let front = without_network();
+    let behind = [env!("CARGO_BIN_EXE_gonogo"), "replay", "last", "--speed", "20"].map(String::from);
+    let args: Vec<String> = front[1..].iter().cloned().chain(behind).collect();
+    let mut pty = Pty::of(&home, 80, 24, "xterm-256color", &front[0], &args);
+    pty.shows("REPLAY");
+    assert!(pty.text().contains("SANDBOX"), "it still says where that was:\n{}", pty.text());
+    pty.shows("END   everything is done");
+    // Nothing can be decided here.
+    pty.sends(b"b");
+    pty.sends(b"q");
+    assert_eq!(pty.ended(), 0, "{}", pty.text());
+    assert!(!pty.raw().contains("socket("), "{}", pty.raw());
+    assert_eq!(home.effects().len(), 2);
 }
 
 #[test]
@@ -46,7 +67,7 @@ fn the_shipped_night_and_its_replay() {
     );
     let run = home.folder().file_name().unwrap().to_str().unwrap().to_owned();
 
-    let replay = without_network(&home, &["replay", "last", "--plain"]);
+    let replay = cut_off(&home, &["replay", "last", "--plain"]);
     assert_eq!(replay.code, 0, "{replay:?}");
     let ended = |text: &str| text.lines().find(|line| line.contains("ENDED: ")).map(str::to_owned);
     assert!(ended(&night.out).is_some());
@@ -67,12 +88,12 @@ fn the_shipped_night_and_its_replay() {
 
 fn reports(home: &Home, run: &str) {
     let report = |format: &str| {
-        let ended = without_network(home, &["report", run, "--format", format]);
+        let ended = cut_off(home, &["report", run, "--format", format]);
         assert_eq!(ended.code, 0, "{ended:?}");
         ended.out
     };
     let markdown = report("md");
-    assert!(markdown.starts_with("# ") && markdown.contains(run) && markdown.contains("Mira Okafor"), "{markdown}");
+    assert!(markdown.starts_with("# ") && markdown.contains(run) && markdown.contains("| lead | mira |"), "{markdown}");
     let json: serde_json::Value = serde_json::from_str(&report("json")).unwrap();
     assert!(json.to_string().contains("deploy-web"));
     let csv = report("csv");
