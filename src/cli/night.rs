@@ -113,8 +113,9 @@ pub(super) fn user_at_host() -> String {
 
 /// Lives through it.
 pub(super) fn live(night: Night) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // One thread: a step is a few waits, and handing it from thread to thread costs more than it does. The
+    // journal, the screen and the writers of lines have threads of their own, so that none of them can stop it.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| Problem::new(Exit::Internal, format!("the runtime cannot be made: {e}")))?;
