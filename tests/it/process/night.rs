@@ -41,7 +41,8 @@ fn a_night_is_played_back_on_the_screen_without_a_network() {
     let args: Vec<String> = front[1..].iter().cloned().chain(behind).collect();
     let mut pty = Pty::of(&home, 80, 24, "xterm-256color", &front[0], &args);
     pty.shows("REPLAY");
-    assert!(pty.text().contains("SANDBOX"), "it still says where that was:\n{}", pty.text());
+    // It still says where that was.
+    pty.shows("SANDBOX");
     pty.shows("END   everything is done");
     // Nothing can be decided here.
     pty.sends(b"b");
