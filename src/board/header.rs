@@ -92,7 +92,8 @@ pub struct Header {
 }
 
 /// The mode's words. SANDBOX is never left out: the other end is ours.
-pub(super) fn mode_words(outline: &Outline) -> (String, Role) {
+#[must_use]
+pub fn mode_words(outline: &Outline) -> (String, Role) {
     let (word, role) = match outline.env.kind {
         EnvKind::Sandbox => ("SANDBOX", Role::Wait),
         EnvKind::Rehearsal => ("REHEARSAL", Role::Wait),

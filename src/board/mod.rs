@@ -24,7 +24,7 @@ pub use bar::{Rollback, Track};
 pub use choice::{Act, Choice, Reason};
 pub use clock::{Face, TimeStyle, Zone, moment};
 pub use detail::Detail;
-pub use header::{Header, Said};
+pub use header::{Header, Said, mode_words};
 pub use mark::{Mark, Role, shown_leg};
 pub use next::Next;
 pub use row::Row;

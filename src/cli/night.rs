@@ -16,7 +16,7 @@ use crate::{
     journal::{Journal, JournalThread},
     log::{EventLog, InputSender, Playhead, Said},
     plan::{BoundRollback, Options, Plan},
-    run::{Envelope, HoldWhy, Identity, Input, Intent, RunState},
+    run::{Envelope, HoldWhy, Identity, Input, Intent, Outline, RunState},
     runbook::{Env, EnvKind},
 };
 
@@ -76,6 +76,8 @@ pub(super) struct Night {
     pub(super) redactor: Arc<Redactor>,
     /// Who is at the keyboard.
     pub(super) operator: PersonId,
+    /// What will be done.
+    pub(super) outline: Arc<Outline>,
     pub(super) state: RunState,
     pub(super) seq: u64,
     /// What happened before, for the views.
@@ -137,7 +139,7 @@ async fn on_runtime(night: Night) -> Outcome {
     let (sender, inputs) = InputSender::channel();
     let signals = tokio::spawn(signals(sender.clone(), night.operator.clone()));
     // The first picture comes before anything is connected.
-    let mut view = View::live(&night.show, &log, &sender, clock, &night.operator)?;
+    let mut view = View::live(&night.show, &log, &sender, clock, &night.operator, night.outline)?;
     let begun = async {
         let (journal, first) = (night.folder)()?;
         let dir = journal.dir().clone();

@@ -76,10 +76,24 @@ pub(super) fn run(args: Args, state: Option<&Path>) -> Outcome {
         let mut view = if screen {
             let player = Arc::new(Player::new(&log, verified.clone()));
             player.set_speed(args.speed);
-            let scene = Scene { log, playhead: player.clone(), inputs: None, player: Some(player), operator: None };
+            let scene = Scene {
+                log,
+                playhead: player.clone(),
+                inputs: None,
+                player: Some(player),
+                operator: None,
+                opening: folded.outline.clone(),
+            };
             View::screen(scene, args.ascii)?
         } else {
-            let scene = Scene { log, playhead: Arc::new(Whole(last)), inputs: None, player: None, operator: None };
+            let scene = Scene {
+                log,
+                playhead: Arc::new(Whole(last)),
+                inputs: None,
+                player: None,
+                operator: None,
+                opening: folded.outline.clone(),
+            };
             View::lines(scene, false, None)
         };
         view.ended().await;

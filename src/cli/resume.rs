@@ -92,6 +92,7 @@ pub(super) fn run(args: Args, state: Option<&Path>) -> Outcome {
         options,
         redactor,
         operator,
+        outline,
         state: folded,
         seq,
         past,

@@ -63,6 +63,7 @@ pub(super) fn run(args: Args, mode: Mode, state: Option<&Path>) -> Outcome {
     let outline = setup::plan(&book, &env, redactor.clone(), &options)?.outline;
     let auto_go = args.show.auto_go;
     let (source, at_keyboard) = (book.bytes.clone(), operator.clone());
+    let shown = Arc::new(outline.clone());
     let folder = move || {
         let mut outline = outline;
         history::mark(&mut outline, &state);
@@ -88,6 +89,7 @@ pub(super) fn run(args: Args, mode: Mode, state: Option<&Path>) -> Outcome {
         options,
         redactor,
         operator,
+        outline: shown,
         state: RunState::default(),
         seq: 0,
         past: Vec::new(),

@@ -21,7 +21,7 @@ use crate::{
     log::{EventLog, InputSender, Playhead},
     plain,
     replay::Player,
-    run::HoldWhy,
+    run::{HoldWhy, Outline},
     tui,
 };
 
@@ -35,6 +35,8 @@ pub(super) struct Scene {
     pub(super) inputs: Option<InputSender>,
     pub(super) player: Option<Arc<Player>>,
     pub(super) operator: Option<PersonId>,
+    /// What is being opened.
+    pub(super) opening: Option<Arc<Outline>>,
 }
 
 /// A view at work.
@@ -76,6 +78,7 @@ impl View {
         sender: &InputSender,
         clock: Clock,
         operator: &PersonId,
+        opening: Arc<Outline>,
     ) -> Result<Self, Problem> {
         let scene = Scene {
             log: log.clone(),
@@ -83,6 +86,7 @@ impl View {
             inputs: Some(sender.clone()),
             player: None,
             operator: Some(operator.clone()),
+            opening: Some(opening),
         };
         if wants_screen(show) {
             return Self::screen(scene, show.ascii);
@@ -106,6 +110,7 @@ impl View {
             inputs: scene.inputs,
             player: scene.player,
             operator: scene.operator,
+            opening: scene.opening,
             options: tui::Options {
                 ascii,
                 color: std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),

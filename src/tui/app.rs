@@ -105,6 +105,8 @@ pub struct App {
     entered: Option<Duration>,
     /// The operator leaves; the end is awaited.
     pub(super) leaving: bool,
+    /// The mode's words until the first event has them.
+    opening: Option<(String, Role)>,
 }
 
 /// What a screen needs to begin.
@@ -118,6 +120,8 @@ pub struct Setup {
     pub operator: Option<PersonId>,
     /// Zone and clock.
     pub face: Face,
+    /// The mode's words of a run that is being opened.
+    pub opening: Option<(String, Role)>,
     /// The moment of the first frame.
     pub now: Stamp,
     /// Cells.
@@ -153,6 +157,7 @@ impl App {
             interrupted: false,
             entered: None,
             leaving: false,
+            opening: setup.opening,
         }
     }
 
@@ -195,6 +200,10 @@ impl App {
         self.size = size;
         self.shown = shown;
         self.board = Board::of(&self.state, now, &self.face);
+        if let (None, Some((mode, role))) = (&self.state.outline, &self.opening) {
+            self.board.header.mode.clone_from(mode);
+            self.board.header.mode_role = *role;
+        }
         if self.state.hold.is_none() && self.dialog.is_none() {
             self.interrupted = false;
         }

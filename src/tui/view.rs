@@ -34,10 +34,10 @@ use super::{
 };
 use crate::{
     base::PersonId,
-    board::Face,
+    board::{Face, mode_words},
     log::{Answer, EventLog, InputSender, Playhead},
     replay::Player,
-    run::Refusal,
+    run::{Outline, Refusal},
 };
 
 /// Figures of what runs move this often…
@@ -80,6 +80,8 @@ pub struct View {
     pub player: Option<Arc<Player>>,
     /// Who types; `None`: as the run says.
     pub operator: Option<PersonId>,
+    /// What is being opened, so that the first frame says where; `None`: a run that is on the record.
+    pub opening: Option<Arc<Outline>>,
     /// How things are shown.
     pub options: Options,
     /// Set by others to end the screen; noticed within [`LOOK`].
@@ -164,6 +166,7 @@ impl<'v> Screen<'v> {
             (None, None) => Desk::Watch,
         };
         let setup = Setup {
+            opening: view.opening.as_deref().map(mode_words),
             theme: Theme { color: view.options.color, ascii: view.options.ascii },
             desk,
             operator: view.operator.clone(),

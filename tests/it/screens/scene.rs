@@ -39,7 +39,7 @@ impl Scene {
 
     pub fn with(night: Night, width: u16, height: u16, desk: Desk, theme: Theme) -> Self {
         let size = Size::new(width, height);
-        let setup = Setup { theme, desk, operator: None, face: face(), now: night.now(), size };
+        let setup = Setup { theme, desk, operator: None, opening: None, face: face(), now: night.now(), size };
         let mut scene = Self {
             app: App::new(setup),
             night,

@@ -66,6 +66,7 @@ fn behind_the_terminal(progress: &Path) {
         inputs: Some(sender),
         player: None,
         operator: None,
+        opening: None,
         options: Options {
             ascii: false,
             color: true,
