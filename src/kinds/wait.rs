@@ -1,4 +1,4 @@
-//! `wait`: for a duration, or until a moment.
+//! `wait`: for a duration, until a moment, or until a check holds.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,8 +9,9 @@ use serde_json::{Value as Json, json};
 use super::{Bind, Kind};
 use crate::{
     base::{Class, Failure, short_duration},
-    plan::{Action, Cx, Done, Doubt, Finding, Param, Params, Shape},
+    plan::{Action, Check, Cx, Done, Doubt, Finding, Param, Params, Shape, nearest},
     runbook::value,
+    services::Services,
 };
 
 /// How often the countdown is told.
@@ -19,48 +20,79 @@ const TELL: Duration = Duration::from_secs(1);
 /// The kind.
 pub static KIND: Kind = Kind {
     name: "wait",
-    summary: "waits for a duration or until a moment",
+    summary: "waits for a duration, until a moment, or until a check holds",
     docs: "\
 Waits `for` a duration counted from the start of the attempt, or `until` a moment written with its offset
-(`2026-12-06T02:15:00+01:00`). A moment that has passed is no wait. An attempt that is started again waits the whole
+(`2026-12-06T02:15:00+01:00`), or `until` a check holds (`{ kind = \"http.check\", … }`), which is polled up to the
+step's `timeout`. A moment that has passed is no wait. An attempt that is started again waits the whole
 duration again; a moment stays where it is.
 
-Changes nothing. What hurts people: waiting for a time where a check would do. To wait until something is so, write a step
-with that check in `verify` and no action: it is polled until the step's `timeout`.",
+Changes nothing. What hurts people: waiting for a time where a check would do.",
     params: &[
         Param { name: "for", shape: Shape::Duration, required: false, help: "how long: \"90s\", \"15m\", \"1h30m\"" },
-        Param { name: "until", shape: Shape::Time, required: false, help: "a moment with its offset" },
+        Param { name: "until", shape: Shape::Any, required: false, help: "a moment with its offset, or a check" },
     ],
     doubt: Doubt::Read,
     needs: &[],
     example: include_str!("../../runbooks/kinds/wait.toml"),
-    bind: Bind::Action(|params, _| {
+    bind: Bind::Action(|params, services| {
         let duration = params.opt_duration("for");
-        let until = until(params);
+        let until = until(params, services);
         if params.has("for") == params.has("until") && params.ok() {
-            params.mistake(params.place(), "`wait` needs either `for` or `until`", "how long is missing or said twice", None);
+            params.mistake(
+                params.place(),
+                "`wait` needs either `for` or `until`",
+                "how long is missing or said twice",
+                None,
+            );
         }
-        Arc::new(Wait { end: until.map_or(End::For(duration.unwrap_or_default()), End::Until) })
+        Arc::new(Wait { end: until.unwrap_or(End::For(duration.unwrap_or_default())) })
     }),
 };
 
-fn until(params: &mut Params<'_>) -> Option<DateTime<Utc>> {
+fn until(params: &mut Params<'_>, services: &Arc<Services>) -> Option<End> {
     let raw = params.raw("until")?;
     let moment = match &raw.kind {
+        value::Kind::Table(table) => return so(params, table, raw.span.clone(), services).map(End::So),
         value::Kind::Time(moment) => Some(moment.to_utc()),
         value::Kind::Text(text) => DateTime::parse_from_rfc3339(text.trim()).ok().map(|moment| moment.to_utc()),
         _ => None,
     };
     if moment.is_none() {
-        let message = format!("`until` must be a moment with its offset, found {}", raw.kind.name());
-        params.mistake(raw.span.clone(), message, "expected 2026-12-06T02:15:00+01:00", None);
+        let message = format!("`until` must be a moment with its offset or a check, found {}", raw.kind.name());
+        params.mistake(raw.span.clone(), message, "expected 2026-12-06T02:15:00+01:00 or { kind = … }", None);
     }
-    moment
+    moment.map(End::Until)
+}
+
+/// The check of `until = { kind = … }`, bound as any other.
+fn so(
+    params: &mut Params<'_>,
+    table: &value::Table,
+    span: value::Span,
+    services: &Arc<Services>,
+) -> Option<Arc<dyn Check>> {
+    let named = table.get("kind").map(|entry| &entry.value);
+    let (name, place) = match named {
+        Some(value::Value { kind: value::Kind::Text(name), span }) => (name.as_str(), span.clone()),
+        _ => ("", span),
+    };
+    let Some(Kind { params: spec, bind: Bind::Check(bind) | Bind::Both(bind, _), .. }) = super::find(name) else {
+        let checks = super::ALL.iter().filter(|kind| matches!(kind.bind, Bind::Check(_) | Bind::Both(..)));
+        let help = nearest(name, checks.map(|kind| kind.name)).map(|near| format!("did you mean `{near}`?"));
+        params.mistake(place, "`until` needs the kind of a check", "not a check", help);
+        return None;
+    };
+    let mut inner = Params::new(name, place, table, spec);
+    let check = bind(&mut inner, services);
+    params.absorb(inner);
+    Some(check)
 }
 
 enum End {
     For(Duration),
     Until(DateTime<Utc>),
+    So(Arc<dyn Check>),
 }
 
 struct Wait {
@@ -70,10 +102,11 @@ struct Wait {
 impl Wait {
     async fn wait(&self, cx: &Cx) -> Result<Done, Failure> {
         let started = tokio::time::Instant::now();
-        let left = || match self.end {
+        let left = || match &self.end {
             End::For(whole) => whole.saturating_sub(started.elapsed()),
             // By the wall clock each time: a machine that slept is not late.
-            End::Until(moment) => (moment - Utc::now()).to_std().unwrap_or_default(),
+            End::Until(moment) => (*moment - Utc::now()).to_std().unwrap_or_default(),
+            End::So(_) => Duration::ZERO,
         };
         let whole = left();
         if whole > cx.left() {
@@ -89,9 +122,10 @@ impl Wait {
             cx.progress(share, format!("{} left", short_duration(left)));
             cx.pause(TELL.min(left)).await?;
         }
-        let line = match self.end {
-            End::For(whole) => format!("waited {}", humantime::format_duration(whole)),
-            End::Until(moment) => format!("it is {}", clock(moment)),
+        let line = match &self.end {
+            End::For(whole) => format!("waited {}", humantime::format_duration(*whole)),
+            End::Until(moment) => format!("it is {}", clock(*moment)),
+            End::So(check) => cx.poll(check.every(), || check.check(cx)).await?.line,
         };
         Ok(Done::new(line).with(json!({ "waited_seconds": started.elapsed().as_secs() })))
     }
@@ -103,8 +137,9 @@ fn clock(at: DateTime<Utc>) -> String {
 
 impl Action for Wait {
     fn does(&self) -> Vec<String> {
-        vec![match self.end {
-            End::For(whole) => format!("wait {}", humantime::format_duration(whole)),
+        vec![match &self.end {
+            End::So(check) => format!("wait until it holds: {}", check.looks()),
+            End::For(whole) => format!("wait {}", humantime::format_duration(*whole)),
             End::Until(moment) => {
                 format!("wait until {}", moment.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S %:z"))
             }

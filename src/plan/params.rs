@@ -130,6 +130,13 @@ impl<'a> Params<'a> {
         (self.mistakes, self.refs)
     }
 
+    /// Takes over what the reader of a table within this one found.
+    pub fn absorb(&mut self, inner: Params<'_>) {
+        let (mistakes, refs) = inner.finish();
+        self.mistakes.extend(mistakes);
+        self.refs.extend(refs);
+    }
+
     /// True while nothing was wrong.
     #[must_use]
     pub fn ok(&self) -> bool {

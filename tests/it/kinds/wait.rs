@@ -40,3 +40,21 @@ async fn ends_early_and_says_so() {
     points_at("wait", "for = \"soon\"", &services, "\"soon\"", "a duration");
     points_at("wait", "until = \"02:15\"", &services, "\"02:15\"", "a moment with its offset");
 }
+
+#[tokio::test]
+async fn until_a_check_holds() {
+    let services = services(env());
+    let folder = tempfile::tempdir().unwrap();
+    let sign = folder.path().join("sign");
+    let params =
+        format!("until = {{ kind = \"command\", argv = [\"/usr/bin/test\", \"-e\", \"{}\"] }}", sign.display());
+    let wait = action("wait", &params, &services);
+    assert!(!wait.changes());
+    let short = attempt_of(Duration::from_millis(300), std::collections::BTreeMap::new());
+    assert_eq!(wait.apply(&short.cx, &Json::Null).await.unwrap_err().class, Class::NotYet);
+    std::fs::write(&sign, "").unwrap();
+    wait.apply(&attempt().cx, &Json::Null).await.unwrap();
+    points_at("wait", "until = { kind = \"http.chek\" }", &services, "\"http.chek\"", "the kind of a check");
+    points_at("wait", "until = { kind = \"ecs.deploy\" }", &services, "\"ecs.deploy\"", "the kind of a check");
+    points_at("wait", "until = { kind = \"http.check\" }", &services, "\"http.check\"", "needs `url`");
+}
