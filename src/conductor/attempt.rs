@@ -150,7 +150,7 @@ impl Attempt {
 
     async fn recheck(&self) -> Result<Done, Failure> {
         if self.bound.verify.is_empty() {
-            return Ok(Done::new("taken at a person's word: the step has no checks"));
+            return Ok(Done::new("nothing more to look at: the step has no checks of its own"));
         }
         let seen = self.verify(&self.cx).await?;
         Ok(summary(&seen))
