@@ -16,6 +16,28 @@ use tokio_util::sync::CancellationToken;
 use crate::base::{Class, Failure, StepId};
 pub use crate::run::{Done, Doubt, Finding, Identity, Seen};
 
+/// One thing that has to be allowed at AWS: an IAM action on a resource. What it names beforehand is all it
+/// can name: what only the run can know is a `*`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Permission {
+    /// `ecs:UpdateService`.
+    pub action: String,
+    /// The ARN, with `*` for what is not known; `*` alone where the action takes no resource.
+    pub resource: String,
+}
+
+impl Permission {
+    /// An action on a resource.
+    pub fn new(action: impl Into<String>, resource: impl Into<String>) -> Self {
+        Self { action: action.into(), resource: resource.into() }
+    }
+
+    /// An action that takes no resource.
+    pub fn anywhere(action: impl Into<String>) -> Self {
+        Self::new(action, "*")
+    }
+}
+
 /// What an earlier step left behind, for a kind that builds on it (`after = "lower-ttl"`).
 #[derive(Debug, Clone, Default)]
 pub struct Prior {
@@ -131,6 +153,11 @@ pub trait Check: Send + Sync {
     /// `NotYet`: looked, and it is not so (yet), or there is no data. Other classes: could not look.
     fn check<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<Seen, Failure>>;
 
+    /// What has to be allowed at AWS for it, no more and no less, the fence apart (STS allows everybody).
+    fn needs(&self) -> Vec<Permission> {
+        Vec::new()
+    }
+
     /// Wait between two looks while a step polls it.
     fn every(&self) -> Duration {
         Duration::from_secs(2)
@@ -146,6 +173,12 @@ pub trait Check: Send + Sync {
 pub trait Action: Send + Sync {
     /// The requests in words, before they are sent, one a line.
     fn does(&self) -> Vec<String>;
+
+    /// What has to be allowed at AWS for it, no more and no less: capture, apply, restore and probe. The fence
+    /// apart (STS allows everybody).
+    fn needs(&self) -> Vec<Permission> {
+        Vec::new()
+    }
 
     /// What a resume may do with it.
     fn doubt(&self) -> Doubt;

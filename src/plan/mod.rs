@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::{base::StepId, run::Outline};
 pub use build::{Options, build, needs_of};
-pub use contract::{Action, Check, Cx, Done, Doubt, Finding, Identity, Seen};
+pub use contract::{Action, Check, Cx, Done, Doubt, Finding, Identity, Permission, Seen};
 pub use params::{Mistake, Param, Params, Shape, StepRef, TextOrSecret, nearest};
 
 /// A whole plan: the part that can be written down, and the bound steps behind it.

@@ -3,14 +3,10 @@
 use super::{Aws, Patience, call::Call, session::Service};
 use crate::base::{Class, Failure};
 
-const ELB: Service = Service {
-    name: "Elastic Load Balancing",
-    host: "elasticloadbalancing",
-    id: "Elastic Load Balancing v2",
-    version: "2015-12-01",
-};
-const GROUPS: Call = Call::reads(ELB.name, "DescribeTargetGroups", "elasticloadbalancing:DescribeTargetGroups");
-const HEALTH: Call = Call::reads(ELB.name, "DescribeTargetHealth", "elasticloadbalancing:DescribeTargetHealth");
+const ELB: Service<'_> =
+    Service::new("Elastic Load Balancing", "elasticloadbalancing", "Elastic Load Balancing v2", "2015-12-01");
+const GROUPS: Call<'_> = Call::reads(ELB.name, "DescribeTargetGroups", "elasticloadbalancing:DescribeTargetGroups");
+const HEALTH: Call<'_> = Call::reads(ELB.name, "DescribeTargetHealth", "elasticloadbalancing:DescribeTargetHealth");
 
 /// A target and its health.
 #[derive(Debug, Clone, PartialEq, Eq)]

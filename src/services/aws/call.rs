@@ -36,25 +36,25 @@ pub(super) enum Effect {
 
 /// A request in words, for messages and hints.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Call {
+pub(super) struct Call<'a> {
     /// `Route 53`.
-    pub service: &'static str,
+    pub service: &'a str,
     /// `ChangeResourceRecordSets`.
-    pub operation: &'static str,
+    pub operation: &'a str,
     /// `route53:ChangeResourceRecordSets`.
-    pub iam: &'static str,
+    pub iam: &'a str,
     /// What it does.
     pub effect: Effect,
 }
 
-impl Call {
+impl<'a> Call<'a> {
     /// A request that reads.
-    pub const fn reads(service: &'static str, operation: &'static str, iam: &'static str) -> Self {
+    pub const fn reads(service: &'a str, operation: &'a str, iam: &'a str) -> Self {
         Self { service, operation, iam, effect: Effect::Reads }
     }
 
     /// A request that changes something.
-    pub const fn changes(service: &'static str, operation: &'static str, iam: &'static str) -> Self {
+    pub const fn changes(service: &'a str, operation: &'a str, iam: &'a str) -> Self {
         Self { service, operation, iam, effect: Effect::Changes }
     }
 
@@ -157,7 +157,7 @@ impl Pace {
 /// The last [`Trouble`]'s failure; `FailedNothingDone` where it was not sent at all; [`Call::lost`] where
 /// time ended while it was under way.
 pub(super) async fn persist<T, F, Fut>(
-    call: &Call,
+    call: &Call<'_>,
     patience: &Patience,
     pace: Option<&Pace>,
     mut send: F,
@@ -222,8 +222,8 @@ fn backoff(tries: u32) -> Duration {
 mod tests {
     use super::*;
 
-    const READ: Call = Call::reads("S", "Get", "s:Get");
-    const CHANGE: Call = Call::changes("S", "Set", "s:Set");
+    const READ: Call<'_> = Call::reads("S", "Get", "s:Get");
+    const CHANGE: Call<'_> = Call::changes("S", "Set", "s:Set");
 
     fn trouble(class: Class, again: Again) -> Trouble {
         Trouble { failure: Failure::new(class, "x"), again }

@@ -15,12 +15,12 @@ use super::{
 use crate::base::{Class, Failure};
 
 const NAME: &str = "ECS";
-const SERVICES: Call = Call::reads(NAME, "DescribeServices", "ecs:DescribeServices");
-const DEFINITION: Call = Call::reads(NAME, "DescribeTaskDefinition", "ecs:DescribeTaskDefinition");
-const LIST_TASKS: Call = Call::reads(NAME, "ListTasks", "ecs:ListTasks");
-const TASKS: Call = Call::reads(NAME, "DescribeTasks", "ecs:DescribeTasks");
-const UPDATE: Call = Call::changes(NAME, "UpdateService", "ecs:UpdateService");
-const RUN: Call = Call::changes(NAME, "RunTask", "ecs:RunTask");
+const SERVICES: Call<'_> = Call::reads(NAME, "DescribeServices", "ecs:DescribeServices");
+const DEFINITION: Call<'_> = Call::reads(NAME, "DescribeTaskDefinition", "ecs:DescribeTaskDefinition");
+const LIST_TASKS: Call<'_> = Call::reads(NAME, "ListTasks", "ecs:ListTasks");
+const TASKS: Call<'_> = Call::reads(NAME, "DescribeTasks", "ecs:DescribeTasks");
+const UPDATE: Call<'_> = Call::changes(NAME, "UpdateService", "ecs:UpdateService");
+const RUN: Call<'_> = Call::changes(NAME, "RunTask", "ecs:RunTask");
 /// `DescribeTasks` takes at most a hundred.
 const TASKS_AT_ONCE: usize = 100;
 impl Aws {

@@ -90,7 +90,7 @@ const MISNAMED: &[&str] = &[
 ];
 
 /// The failure of an answer that says no.
-pub(super) fn said(call: &Call, answer: &Said<'_>, renew: &Renew) -> Trouble {
+pub(super) fn said(call: &Call<'_>, answer: &Said<'_>, renew: &Renew) -> Trouble {
     let Said { status, code, message, request_id } = *answer;
     let is = |codes: &[&str]| codes.contains(&code);
     let (class, again, hint) = if is(THROTTLED) || status == 429 {
@@ -125,7 +125,7 @@ fn named(text: &str) -> &str {
 
 /// The failure of a request that found no proper answer. `connected`: a connection stood, so that
 /// bytes may have been sent.
-pub(super) fn lost(call: &Call, connected: bool, what: &str, cause: &str) -> Trouble {
+pub(super) fn lost(call: &Call<'_>, connected: bool, what: &str, cause: &str) -> Trouble {
     let class = if connected { call.lost() } else { Class::FailedNothingDone };
     let failure = Failure::new(class, format!("{} {}: {what}", call.service, call.operation)).because(cause);
     let failure = match call.effect {
@@ -136,14 +136,14 @@ pub(super) fn lost(call: &Call, connected: bool, what: &str, cause: &str) -> Tro
 }
 
 /// The failure of an answer that cannot be read: it was carried out, as far as anybody knows.
-pub(super) fn garbled(call: &Call, cause: &str) -> Trouble {
+pub(super) fn garbled(call: &Call<'_>, cause: &str) -> Trouble {
     let failure =
         Failure::new(call.lost(), format!("{} answered {} in words we cannot read", call.service, call.operation));
     Trouble { failure: failure.because(cause), again: Again::Transient }
 }
 
 /// The failure of an SDK call.
-pub(super) fn sdk<E>(call: &Call, error: &SdkError<E, HttpResponse>, renew: &Renew) -> Trouble
+pub(super) fn sdk<E>(call: &Call<'_>, error: &SdkError<E, HttpResponse>, renew: &Renew) -> Trouble
 where
     E: Error + ProvideErrorMetadata + Send + Sync + 'static,
 {

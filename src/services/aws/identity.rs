@@ -14,8 +14,8 @@ use crate::{
     runbook::EnvKind,
 };
 
-const STS: Service = Service { name: "STS", host: "sts", id: "STS", version: "2011-06-15" };
-const CALL: Call = Call::reads(STS.name, "GetCallerIdentity", "sts:GetCallerIdentity");
+const STS: Service<'_> = Service::new("STS", "sts", "STS", "2011-06-15");
+const CALL: Call<'_> = Call::reads(STS.name, "GetCallerIdentity", "sts:GetCallerIdentity");
 /// The fence is asked before every action; within this time the same keys are not asked about again.
 const FRESH: Duration = Duration::from_secs(60);
 /// The fence has no attempt whose deadline it could use.

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use super::{Aws, Patience, call::Call, moment, now, session::Service};
 use crate::base::{Class, Failure};
 
-const CLOUDWATCH: Service = Service { name: "CloudWatch", host: "monitoring", id: "CloudWatch", version: "2010-08-01" };
-const GET: Call = Call::reads(CLOUDWATCH.name, "GetMetricData", "cloudwatch:GetMetricData");
+const CLOUDWATCH: Service<'_> = Service::new("CloudWatch", "monitoring", "CloudWatch", "2010-08-01");
+const GET: Call<'_> = Call::reads(CLOUDWATCH.name, "GetMetricData", "cloudwatch:GetMetricData");
 /// Pages of one answer that are followed; a page holds up to 100,800 samples.
 const PAGES: usize = 5;
 

@@ -7,6 +7,7 @@
 //!                                   └─ session: region, credentials, endpoints (loaded once, forgotten when denied)
 //! ```
 
+mod arn;
 mod balancer;
 mod call;
 mod ecs;
@@ -122,7 +123,13 @@ impl Aws {
     }
 
     /// Sends one request through [`persist`], with a session that is ready.
-    async fn ask<T, F, Fut>(&self, call: &Call, patience: &Patience, pace: Option<&Pace>, send: F) -> Result<T, Failure>
+    async fn ask<T, F, Fut>(
+        &self,
+        call: &Call<'_>,
+        patience: &Patience,
+        pace: Option<&Pace>,
+        send: F,
+    ) -> Result<T, Failure>
     where
         F: Fn(Arc<Session>, Renew) -> Fut,
         Fut: Future<Output = Result<T, Trouble>>,

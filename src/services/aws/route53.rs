@@ -17,10 +17,10 @@ use super::{
 use crate::base::{Class, Failure};
 
 const NAME: &str = "Route 53";
-const LIST_ZONES: Call = Call::reads(NAME, "ListHostedZonesByName", "route53:ListHostedZonesByName");
-const LIST: Call = Call::reads(NAME, "ListResourceRecordSets", "route53:ListResourceRecordSets");
-const CHANGE: Call = Call::changes(NAME, "ChangeResourceRecordSets", "route53:ChangeResourceRecordSets");
-const GET_CHANGE: Call = Call::reads(NAME, "GetChange", "route53:GetChange");
+const LIST_ZONES: Call<'_> = Call::reads(NAME, "ListHostedZonesByName", "route53:ListHostedZonesByName");
+const LIST: Call<'_> = Call::reads(NAME, "ListResourceRecordSets", "route53:ListResourceRecordSets");
+const CHANGE: Call<'_> = Call::changes(NAME, "ChangeResourceRecordSets", "route53:ChangeResourceRecordSets");
+const GET_CHANGE: Call<'_> = Call::reads(NAME, "GetChange", "route53:GetChange");
 /// Record sets of one name and type: weighted sets are limited to 100, each page holds up to 300.
 const PAGES: usize = 4;
 

@@ -31,9 +31,6 @@ const EARLY: Duration = Duration::from_secs(5 * 60);
 /// Where nothing says which region: only the sandbox has a default, because a wrong region is another world.
 const SANDBOX_REGION: &str = "eu-west-1";
 
-/// Every service that is spoken to here, by host name.
-const HOSTS: &[&str] = &["ecs", "elasticloadbalancing", "monitoring", "route53", "secretsmanager", "ssm", "sts"];
-
 /// One loaded configuration and the clients that share it.
 pub(super) struct Session {
     pub region: String,
@@ -47,15 +44,37 @@ pub(super) struct Session {
 
 /// A service as it is named in its four places.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Service {
+pub(super) struct Service<'a> {
     /// In messages.
-    pub name: &'static str,
-    /// In host names, signatures and the runbook's `endpoints`.
-    pub host: &'static str,
+    pub name: &'a str,
+    /// In host names and the runbook's `endpoints`.
+    pub host: &'a str,
+    /// In signatures.
+    pub signs: &'a str,
     /// In the SDK's configuration (`AWS_ENDPOINT_URL_…`, `[services …]`).
-    pub id: &'static str,
-    /// API version of the query protocol.
-    pub version: &'static str,
+    pub id: &'a str,
+    /// API version of the query protocol; empty elsewhere.
+    pub version: &'a str,
+    /// Where it is.
+    pub place: Place<'a>,
+}
+
+/// Where a service answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place<'a> {
+    /// In the environment's region.
+    Here,
+    /// In this region.
+    Region(&'a str),
+    /// In one place for the whole partition (IAM, `CloudFront`).
+    Global,
+}
+
+impl<'a> Service<'a> {
+    /// A service of the environment's region whose signature names its host.
+    pub const fn new(name: &'a str, host: &'a str, id: &'a str, version: &'a str) -> Self {
+        Self { name, host, signs: host, id, version, place: Place::Here }
+    }
 }
 
 impl Session {
@@ -130,11 +149,25 @@ impl Session {
         self.aws.endpoints.get(host).or(self.aws.endpoint.as_ref()).cloned()
     }
 
+    /// The region that a request to a service is signed for.
+    pub fn region_of<'a>(&'a self, service: &Service<'a>) -> &'a str {
+        match service.place {
+            Place::Here => &self.region,
+            Place::Region(region) => region,
+            Place::Global => global_region(&self.region),
+        }
+    }
+
     /// Where a service is: the runbook's word, then the SDK configuration's, then AWS itself.
-    pub fn endpoint(&self, service: &Service) -> String {
-        self.written(service.host)
-            .or_else(|| config_endpoint(&self.config, service.id))
-            .unwrap_or_else(|| format!("https://{}.{}.{}", service.host, self.region, domain(&self.region)))
+    pub fn endpoint(&self, service: &Service<'_>) -> String {
+        let region = self.region_of(service);
+        let suffix = domain(region);
+        self.written(service.host).or_else(|| config_endpoint(&self.config, service.id)).unwrap_or_else(
+            || match service.place {
+                Place::Global => format!("https://{}.{suffix}", service.host),
+                Place::Here | Place::Region(_) => format!("https://{}.{region}.{suffix}", service.host),
+            },
+        )
     }
 }
 
@@ -147,6 +180,20 @@ fn config_endpoint(config: &SdkConfig, service_id: &str) -> Option<String> {
         .zip(key.ok())
         .and_then(|(settings, key)| settings.load_config(key))
         .or_else(|| config.endpoint_url().map(ToOwned::to_owned))
+}
+
+/// The region that the global services of a region's partition are signed for (`partitions.json`).
+fn global_region(region: &str) -> &'static str {
+    const REGIONS: &[(&str, &str)] = &[
+        ("cn-", "cn-northwest-1"),
+        ("eu-isoe-", "eu-isoe-west-1"),
+        ("eusc-", "eusc-de-east-1"),
+        ("us-gov-", "us-gov-west-1"),
+        ("us-iso-", "us-iso-east-1"),
+        ("us-isob-", "us-isob-east-1"),
+        ("us-isof-", "us-isof-south-1"),
+    ];
+    REGIONS.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("us-east-1", |(_, global)| global)
 }
 
 /// The DNS suffix of a region's partition (`partitions.json` of the SDKs).
@@ -217,11 +264,11 @@ fn loopback_only(aws: &AwsEnv) -> Result<(), Failure> {
             return Err(Failure::new(Class::Misconfigured, words).hint("a sandbox's endpoints are loopback addresses"));
         }
     }
-    match HOSTS.iter().find(|host| aws.endpoint.is_none() && !aws.endpoints.contains_key(**host)) {
-        None => Ok(()),
-        Some(host) => Err(Failure::new(Class::Misconfigured, format!("the sandbox has no endpoint for {host}"))
-            .hint("`gonogo sandbox` prints the endpoints to use")),
+    if aws.endpoint.is_none() {
+        return Err(Failure::new(Class::Misconfigured, "the sandbox has no endpoint")
+            .hint("`gonogo sandbox` prints the endpoint to use"));
     }
+    Ok(())
 }
 
 /// Credentials, asked for when they are needed and again before they end.

@@ -8,11 +8,10 @@ use serde_json::{Value as Json, json};
 use super::{Aws, Patience, call::Call, session::Service};
 use crate::base::{Class, Failure};
 
-const SECRETS: Service =
-    Service { name: "Secrets Manager", host: "secretsmanager", id: "Secrets Manager", version: "" };
-const PARAMETERS: Service = Service { name: "Systems Manager", host: "ssm", id: "SSM", version: "" };
-const GET_SECRET: Call = Call::reads(SECRETS.name, "GetSecretValue", "secretsmanager:GetSecretValue");
-const GET_PARAMETER: Call = Call::reads(PARAMETERS.name, "GetParameter", "ssm:GetParameter");
+const SECRETS: Service<'_> = Service::new("Secrets Manager", "secretsmanager", "Secrets Manager", "");
+const PARAMETERS: Service<'_> = Service::new("Systems Manager", "ssm", "SSM", "");
+const GET_SECRET: Call<'_> = Call::reads(SECRETS.name, "GetSecretValue", "secretsmanager:GetSecretValue");
+const GET_PARAMETER: Call<'_> = Call::reads(PARAMETERS.name, "GetParameter", "ssm:GetParameter");
 /// Secrets are opened outside attempts too.
 const OPEN: Duration = Duration::from_secs(40);
 

@@ -10,12 +10,9 @@ use std::{
 
 use gonogo::{
     base::{EnvName, Redactor},
-    kinds::{self, Bind},
-    plan::{Action, Check, Cx, Finding, Mistake, Params, contract::Reporter},
-    runbook::{
-        AwsEnv, DnsEnv, Env, EnvKind, HttpEnv, SandboxEnv,
-        value::{Entry, Kind as Shape, Table, Value},
-    },
+    kinds::Bind,
+    plan::{Cx, Finding, contract::Reporter},
+    runbook::{AwsEnv, DnsEnv, Env, EnvKind, HttpEnv, SandboxEnv},
     services::Services,
 };
 use serde_json::Value as Json;
@@ -26,6 +23,9 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+
+use super::contract::bound;
+pub use super::contract::{action, check};
 
 /// An environment whose AWS is at one endpoint. Its kind is sandbox, so that nothing of the machine's own
 /// configuration is read.
@@ -55,57 +55,6 @@ pub fn services(env: Env) -> Arc<Services> {
 /// The services of an endpoint.
 pub fn at(endpoint: &str) -> Arc<Services> {
     services(env(endpoint))
-}
-
-/// A kind's parameters as a runbook has them, `kind` left out.
-fn table(text: &str) -> Table {
-    fn value(item: &toml::Spanned<toml::de::DeValue<'_>>) -> Value {
-        use toml::de::DeValue as De;
-        let kind = match item.get_ref() {
-            De::String(text) => Shape::Text(text.to_string()),
-            De::Integer(n) => Shape::Int(n.as_str().parse().unwrap()),
-            De::Float(n) => Shape::Float(n.as_str().parse().unwrap()),
-            De::Boolean(b) => Shape::Bool(*b),
-            De::Array(list) => Shape::List(list.iter().map(value).collect()),
-            De::Table(inner) => Shape::Table(entries(inner)),
-            De::Datetime(_) => panic!("no time here"),
-        };
-        Value { span: item.span(), kind }
-    }
-    fn entries(table: &toml::de::DeTable<'_>) -> Table {
-        let entries = table.iter().map(|(key, item)| Entry {
-            key_span: key.span(),
-            key: key.get_ref().to_string(),
-            value: value(item),
-        });
-        Table { span: 0..0, entries: entries.collect() }
-    }
-    entries(toml::de::DeTable::parse(text).unwrap().get_ref())
-}
-
-fn bound<T>(name: &str, text: &str, bind: impl FnOnce(&Bind, &mut Params<'_>) -> T) -> Result<T, Vec<Mistake>> {
-    let kind = kinds::find(name).unwrap();
-    let table = table(text);
-    let mut params = Params::new(kind.name, 0..0, &table, kind.params);
-    let made = bind(&kind.bind, &mut params);
-    let (mistakes, _) = params.finish();
-    if mistakes.is_empty() { Ok(made) } else { Err(mistakes) }
-}
-
-pub fn action(name: &str, text: &str, services: &Arc<Services>) -> Arc<dyn Action> {
-    let made = bound(name, text, |bind, params| match bind {
-        Bind::Action(bind) | Bind::Both(_, bind) => bind(params, services),
-        _ => panic!("{name} does not act"),
-    });
-    made.unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
-}
-
-pub fn check(name: &str, text: &str, services: &Arc<Services>) -> Arc<dyn Check> {
-    let made = bound(name, text, |bind, params| match bind {
-        Bind::Check(bind) | Bind::Both(bind, _) => bind(params, services),
-        _ => panic!("{name} does not check"),
-    });
-    made.unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
 }
 
 /// The mistakes of a bad table, each as the text it points at and its message.
@@ -182,7 +131,8 @@ pub enum Spoil {
 /// A TCP proxy that keeps every byte the client sent.
 pub struct Proxy {
     pub endpoint: String,
-    sent: Arc<Mutex<Vec<u8>>>,
+    /// By connection.
+    sent: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Proxy {
@@ -203,25 +153,65 @@ impl Proxy {
 
     /// How often a text was sent.
     pub fn count(&self, text: &str) -> usize {
-        String::from_utf8_lossy(&self.sent.lock().unwrap()).matches(text).count()
+        self.sent.lock().unwrap().iter().map(|bytes| String::from_utf8_lossy(bytes).matches(text).count()).sum()
     }
 
-    /// How many requests were sent that change something.
+    /// How many requests were sent that change something: every AWS protocol names its operation.
     pub fn changes(&self) -> usize {
-        ["<ChangeResourceRecordSetsRequest", ".UpdateService", ".RunTask"].iter().map(|text| self.count(text)).sum()
+        self.operations().iter().filter(|name| !reads(name)).count()
+    }
+
+    /// The operations that were sent, by target header, form action, or `METHOD /path`.
+    pub fn operations(&self) -> Vec<String> {
+        self.sent.lock().unwrap().iter().flat_map(|bytes| operations(&String::from_utf8_lossy(bytes))).collect()
     }
 }
 
-async fn pass(client: TcpStream, target: SocketAddr, kept: Arc<Mutex<Vec<u8>>>, mark: &'static str, spoil: Spoil) {
+/// The operations of the requests of one connection.
+fn operations(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let heads = text.match_indices(" HTTP/1.1\r\n");
+    for (end, _) in heads {
+        let line = text[..end].rsplit('\n').next().unwrap_or_default();
+        // A body stands before the next request without a line end of its own.
+        let start =
+            ["GET /", "HEAD /", "POST /", "PUT /", "PATCH /", "DELETE /"].iter().filter_map(|m| line.rfind(m)).max();
+        let Some(line) = start.map(|at| &line[at..]) else { continue };
+        let head = &text[end..end + text[end..].find("\r\n\r\n").unwrap_or(text.len() - end)];
+        let target = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("x-amz-target").then(|| value.trim().to_owned())
+        });
+        let body = text[end + head.len()..].trim_start();
+        let action = body.strip_prefix("Action=").and_then(|rest| rest.split(['&', ' ']).next());
+        let target = target.as_deref().and_then(|target| target.rsplit('.').next());
+        found.push(target.or(action).unwrap_or(line).to_owned());
+    }
+    found
+}
+
+/// True of an operation that only reads.
+fn reads(operation: &str) -> bool {
+    ["BatchGet", "Describe", "Filter", "Get", "GET /", "Head", "HEAD /", "List", "Lookup"]
+        .iter()
+        .any(|prefix| operation.starts_with(prefix))
+}
+
+async fn pass(client: TcpStream, target: SocketAddr, kept: Arc<Mutex<Vec<Vec<u8>>>>, mark: &'static str, spoil: Spoil) {
     let Ok(server) = TcpStream::connect(target).await else { return };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let (spoiled, mut is_spoiled) = watch::channel(false);
+    let nth = {
+        let mut kept = kept.lock().unwrap();
+        kept.push(Vec::new());
+        kept.len() - 1
+    };
     let up = async move {
         let mut buffer = vec![0; 64 << 10];
         let mut seen = Vec::new();
         while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
-            kept.lock().unwrap().extend_from_slice(&buffer[..n]);
+            kept.lock().unwrap()[nth].extend_from_slice(&buffer[..n]);
             seen.extend_from_slice(&buffer[..n]);
             let hit = spoil != Spoil::Nothing && String::from_utf8_lossy(&seen).contains(mark);
             if hit && spoil == Spoil::HangUp {

@@ -77,7 +77,8 @@ pub fn table(text: &str) -> Table {
     entries(DeTable::parse(text).unwrap().get_ref())
 }
 
-fn bound<T>(name: &str, text: &str, bind: impl FnOnce(&Bind, &mut Params<'_>) -> T) -> Result<T, Vec<Mistake>> {
+/// A kind bound from a line of TOML by `bind`, or the mistakes.
+pub fn bound<T>(name: &str, text: &str, bind: impl FnOnce(&Bind, &mut Params<'_>) -> T) -> Result<T, Vec<Mistake>> {
     let kind = kinds::find(name).unwrap_or_else(|| panic!("there is no kind {name}"));
     let table = table(text);
     let mut params = Params::new(kind.name, 0..0, &table, kind.params);

@@ -3,10 +3,27 @@
 use gonogo::base::Class;
 use serde_json::{Value as Json, json};
 
-use super::aws::{Answer, Proxy, Spoil, at, check, minute, mistakes, nobody, play};
+use super::{
+    aws::{Answer, Proxy, Spoil, at, check, minute, mistakes, nobody, play},
+    ends::{Case, End, aws, contract},
+};
 use crate::moto;
 
 const KIND: &str = "ecs.steady";
+
+async fn case(end: End) -> Case {
+    let there = aws(end).await;
+    let (mut cluster, n) = ("acme".to_owned(), fastrand::u32(..));
+    if end == End::Moto {
+        cluster = format!("acme-{n}");
+        moto::cluster(&cluster, &format!("web-{n}")).await;
+    }
+    let text = format!("cluster = \"{cluster}\"\nservice = \"web\"");
+    let bad = ("cluster = 'c'\nservice = 's'\nimage_digest = 'v1'", "'v1'");
+    Case::aws(&there, &text, bad).not_so(format!("{text}\ndesired = 9"))
+}
+
+contract!(KIND, case; sandbox: Sandbox, moto: Moto);
 
 #[tokio::test]
 async fn it_reads_moto_and_changes_nothing() {

@@ -12,6 +12,7 @@ mod ecs_deploy;
 mod ecs_run_task;
 mod ecs_steady;
 mod elb_healthy;
+pub mod ends;
 mod fake_dns;
 mod fake_http;
 mod four_places;

@@ -1,0 +1,39 @@
+//! Names of resources, as far as a runbook can know them.
+
+use super::Aws;
+
+impl Aws {
+    /// The ARN of a resource of the environment's account and region: `arn:aws:ecs:eu-west-1:123456789012:` and
+    /// `resource`. What the runbook does not say (the region of a profile) is `*`. An ARN is kept as it is.
+    #[must_use]
+    pub fn arn(&self, service: &str, resource: &str) -> String {
+        if resource.starts_with("arn:") {
+            return resource.to_owned();
+        }
+        let aws = self.env.aws.as_ref();
+        let region = aws.and_then(|aws| aws.region.as_deref()).unwrap_or("*");
+        let account = aws.and_then(|aws| aws.account.as_deref()).unwrap_or("*");
+        format!("arn:{}:{service}:{region}:{account}:{resource}", self.partition())
+    }
+
+    /// The ARN of a resource that has no region and no account: `arn:aws:route53:::hostedzone/Z…`.
+    #[must_use]
+    pub fn global_arn(&self, service: &str, resource: &str) -> String {
+        format!("arn:{}:{service}:::{resource}", self.partition())
+    }
+
+    /// The partition of the environment's region (`partitions.json` of the SDKs).
+    fn partition(&self) -> &'static str {
+        const PARTITIONS: &[(&str, &str)] = &[
+            ("cn-", "aws-cn"),
+            ("eu-isoe-", "aws-iso-e"),
+            ("eusc-", "aws-eusc"),
+            ("us-gov-", "aws-us-gov"),
+            ("us-iso-", "aws-iso"),
+            ("us-isob-", "aws-iso-b"),
+            ("us-isof-", "aws-iso-f"),
+        ];
+        let region = self.env.aws.as_ref().and_then(|aws| aws.region.as_deref()).unwrap_or_default();
+        PARTITIONS.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("aws", |(_, partition)| partition)
+    }
+}
