@@ -1,0 +1,3 @@
+//! Nothing: the price of the crates alone.
+
+fn main() {}
