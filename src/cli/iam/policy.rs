@@ -57,6 +57,13 @@ pub(super) fn uses(needs: &[Need]) -> Vec<Json> {
     uses.iter().map(|((action, resource), of)| json!({ "action": action, "resource": resource, "for": of })).collect()
 }
 
+/// Actions of one service on the same resources, and what they are for.
+#[derive(Default)]
+struct Group<'a> {
+    actions: Vec<&'a str>,
+    of: BTreeSet<&'a str>,
+}
+
 /// The least policy that allows all of them.
 pub(super) fn least(needs: &[Need]) -> Policy {
     // What a broader resource allows is allowed for the same steps.
@@ -65,7 +72,7 @@ pub(super) fn least(needs: &[Need]) -> Policy {
         let resources = actions.entry(&need.permission.action).or_default();
         resources.entry(&need.permission.resource).or_default().insert(&need.of);
     }
-    let mut groups: BTreeMap<(&str, Vec<&str>), (Vec<&str>, BTreeSet<&str>)> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, Vec<&str>), Group<'_>> = BTreeMap::new();
     for (action, resources) in &actions {
         let names: Vec<&str> = resources.keys().copied().collect();
         // Of two that cover each other the first one stays.
@@ -76,19 +83,19 @@ pub(super) fn least(needs: &[Need]) -> Policy {
         let left: Vec<&str> =
             names.iter().enumerate().filter(|(i, name)| !swallowed((*i, name))).map(|(_, n)| *n).collect();
         let service = action.split_once(':').map_or(*action, |(service, _)| service);
-        let (actions, of) = groups.entry((service, left)).or_default();
-        actions.push(action);
-        of.extend(resources.values().flatten());
+        let group = groups.entry((service, left)).or_default();
+        group.actions.push(action);
+        group.of.extend(resources.values().flatten());
     }
     let order = |id: &str| needs.iter().position(|need| need.of == id).unwrap_or(usize::MAX);
     let mut sids = BTreeSet::new();
-    let statement = groups.into_iter().map(|((service, resources), (actions, of))| {
-        let mut of: Vec<&str> = of.into_iter().collect();
+    let statement = groups.into_iter().map(|((service, resources), group)| {
+        let mut of: Vec<&str> = group.of.into_iter().collect();
         of.sort_by_key(|id| order(id));
         Statement {
             sid: sid(service, &of, &mut sids),
             effect: "Allow",
-            action: actions.into_iter().map(ToOwned::to_owned).collect(),
+            action: group.actions.into_iter().map(ToOwned::to_owned).collect(),
             resource: resources.into_iter().map(ToOwned::to_owned).collect(),
         }
     });

@@ -132,7 +132,7 @@ type Params = serde_json::Value;
 
 #[cfg(test)]
 mod tests {
-    use super::{services::SERVICES, *};
+    use super::services::SERVICES;
 
     #[test]
     fn the_table_is_in_order_and_whole() {
