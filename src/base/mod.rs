@@ -7,6 +7,7 @@ pub mod sandbox;
 mod secret;
 mod text;
 mod time;
+pub mod wild;
 
 pub use failure::{Class, Failure};
 pub use id::{BadId, EnvName, PersonId, RunId, StepId, WatchId};

@@ -6,6 +6,9 @@ use crate::{
     plan::{Shape, nearest},
 };
 
+/// Allowed to everybody, whatever a policy says (STS API reference).
+const FREE: &str = "sts:GetCallerIdentity";
+
 /// Arguments of `kinds`.
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -47,7 +50,11 @@ pub(super) fn run(args: &Args) -> Outcome {
         }
     }
     if !kind.needs.is_empty() {
-        text.push_str(&format!("\nHas to be allowed: {}\n", kind.needs.join(", ")));
+        text.push_str("\nHas to be allowed (`gonogo iam` says on which resources)\n");
+        for need in kind.needs {
+            let free = if *need == FREE { "  everybody may" } else { "" };
+            text.push_str(&format!("  {need}{free}\n"));
+        }
     }
     text.push_str(&format!(
         "\nClass of doubt {}: what a resume may do when nobody saw the outcome.\n",

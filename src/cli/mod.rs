@@ -5,6 +5,7 @@ mod check;
 pub mod exit;
 pub mod help;
 mod history;
+mod iam;
 mod kinds;
 mod night;
 mod replay;
@@ -58,9 +59,11 @@ enum Verb {
     /// Runs the built-in world alone and prints how to reach it.
     #[cfg(feature = "sandbox")]
     Sandbox(world::Args),
+    /// Prints the least IAM policy with which a runbook can be executed.
+    Iam(iam::Args),
     /// Lists the kinds of steps and checks, or explains one.
     Kinds(kinds::Args),
-    /// Explains a verb or a topic: exit-codes, keys, environment, safety, faults.
+    /// Explains a verb or a topic: environment, exit-codes, faults, keys, permissions, safety.
     Help(topics::Args),
     /// Prints a completion script.
     Completions {
@@ -93,6 +96,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Runs(args)) => runs::run(args, state),
         #[cfg(feature = "sandbox")]
         Some(Verb::Sandbox(args)) => world::run(&args),
+        Some(Verb::Iam(args)) => iam::run(&args),
         Some(Verb::Kinds(args)) => kinds::run(&args),
         Some(Verb::Help(args)) => topics::run(&args, Cli::command()),
         Some(Verb::Completions { shell }) => {

@@ -58,6 +58,8 @@ pub(super) fn run(args: Args, mode: Mode, state: Option<&Path>) -> Outcome {
         source_hash: crate::runbook::sha256_hex(&book.bytes),
     };
     let env = with_faults(env, args.fault)?;
+    #[cfg(feature = "sandbox")]
+    super::world::policy_of(&env)?;
     // Every mistake is told before anything is started.
     let redactor = Arc::new(Redactor::default());
     let outline = setup::plan(&book, &env, redactor.clone(), &options)?.outline;

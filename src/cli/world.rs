@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Exit, Outcome, Problem, print, say};
 use crate::{
     runbook::{AwsEnv, Env, EnvKind, HerokuEnv},
-    sandbox::{Config, Fault, Sandbox, WorldNames},
+    sandbox::{Config, Fault, Policy, Sandbox, WorldNames},
 };
 
 /// The seed where nobody names one: every rehearsal of the shipped runbook is the same.
@@ -23,6 +23,9 @@ pub(super) struct Args {
     /// Keep the world and its log of effects here, so that it goes on after a restart.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+    /// Allow at AWS only what this IAM policy allows (`gonogo iam` prints one).
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// Print the variables as JSON.
     #[arg(long)]
     json: bool,
@@ -32,6 +35,21 @@ fn faults(texts: &[String]) -> Result<Vec<Fault>, Problem> {
     let read =
         |text: &String| text.parse().map_err(|e: crate::sandbox::BadFault| Problem::new(Exit::Usage, e.to_string()));
     texts.iter().filter(|text| *text != "none").map(read).collect()
+}
+
+/// The policy of a file.
+fn policy(path: &Path) -> Result<Policy, Problem> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Problem::new(Exit::Usage, format!("the policy {shown} cannot be read: {e}")))?;
+    text.parse().map_err(|e: crate::sandbox::BadPolicy| {
+        Problem::new(Exit::Usage, format!("the policy {shown} cannot be used: {e}"))
+    })
+}
+
+/// The policy of a sandbox environment, where it has one.
+pub(super) fn policy_of(env: &Env) -> Result<Option<Policy>, Problem> {
+    env.sandbox.policy.as_deref().map(|path| policy(Path::new(path))).transpose()
 }
 
 fn not_started(error: crate::sandbox::StartError) -> Problem {
@@ -60,6 +78,7 @@ pub(super) async fn attach(mut env: Env, dir: &Path) -> Result<(Env, Option<Sand
     let config = Config {
         seed: env.sandbox.seed.unwrap_or(SEED),
         faults: faults(&env.sandbox.faults)?,
+        policy: policy_of(&env)?,
         world,
         state_dir: Some(dir.join("world")),
     };
@@ -79,13 +98,15 @@ pub(super) async fn attach(mut env: Env, dir: &Path) -> Result<(Env, Option<Sand
 /// Runs the world until it is interrupted.
 pub(super) fn run(args: &Args) -> Outcome {
     let faults = faults(&args.fault)?;
+    let policy = args.policy.as_deref().map(policy).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|e| Problem::new(Exit::Internal, e.to_string()))?;
     runtime.block_on(async {
-        let config = Config { seed: args.seed, faults, world: WorldNames::default(), state_dir: args.keep.clone() };
+        let config =
+            Config { seed: args.seed, faults, policy, world: WorldNames::default(), state_dir: args.keep.clone() };
         let sandbox = Sandbox::start(config).await.map_err(not_started)?;
         let exports = sandbox.exports();
         let text = if args.json {

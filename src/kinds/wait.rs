@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use super::{Bind, Kind};
 use crate::{
     base::{Class, Failure, short_duration},
-    plan::{Action, Check, Cx, Done, Doubt, Finding, Param, Params, Shape, nearest},
+    plan::{Action, Check, Cx, Done, Doubt, Finding, Param, Params, Permission, Shape, nearest},
     runbook::value,
     services::Services,
 };
@@ -144,6 +144,13 @@ impl Action for Wait {
                 format!("wait until {}", moment.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S %:z"))
             }
         }]
+    }
+
+    fn needs(&self) -> Vec<Permission> {
+        match &self.end {
+            End::So(check) => check.needs(),
+            End::For(_) | End::Until(_) => Vec::new(),
+        }
     }
 
     fn doubt(&self) -> Doubt {

@@ -1,10 +1,13 @@
 //! Binding one table with a `kind`: variables filled in, parameters read, the kind found in the
 //! registry. Every mistake is recorded at its place; what could not be bound is left out.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Action, Check, KindInfo, Params, Registry, StepRef, nearest};
-use crate::runbook::{Code, Diagnostic, KindTable, Resolver, canonical, value::Value};
+use crate::runbook::{
+    Code, Diagnostic, KindTable, Resolver, canonical,
+    value::{Kind, Value},
+};
 
 /// Binds the kinds of one environment.
 pub(super) struct Binder<'a> {
@@ -16,11 +19,20 @@ pub(super) struct Binder<'a> {
     pub(super) refs: Vec<StepRef>,
     /// The current step as resolved, for its hash.
     pub(super) canonical: String,
+    /// Every secret that a kind was given so far.
+    pub(super) secrets: BTreeSet<String>,
 }
 
 impl<'a> Binder<'a> {
     pub(super) fn new(registry: &'a dyn Registry, resolver: Resolver<'a>) -> Self {
-        Self { registry, resolver, mistakes: Vec::new(), refs: Vec::new(), canonical: String::new() }
+        Self {
+            registry,
+            resolver,
+            mistakes: Vec::new(),
+            refs: Vec::new(),
+            canonical: String::new(),
+            secrets: BTreeSet::new(),
+        }
     }
 
     /// A text that is shown.
@@ -81,6 +93,7 @@ impl<'a> Binder<'a> {
         let (resolved, found) = self.resolver.kind_table(table);
         self.canonical.push_str(&table.kind);
         self.canonical.push_str(&canonical(&resolved.params));
+        resolved.params.entries.iter().for_each(|entry| name_secrets(&entry.value, &mut self.secrets));
         if !found.is_empty() {
             self.mistakes.extend(found);
             return None;
@@ -94,5 +107,15 @@ impl<'a> Binder<'a> {
             mistakes.iter().map(|m| Diagnostic::from_mistake(m.span.clone(), &m.message, &m.label, m.help.as_deref())),
         );
         bound.filter(|_| clean)
+    }
+}
+
+/// The names of the secrets in a resolved value.
+fn name_secrets(value: &Value, names: &mut BTreeSet<String>) {
+    match &value.kind {
+        Kind::Secret(name) => drop(names.insert(name.clone())),
+        Kind::List(list) => list.iter().for_each(|value| name_secrets(value, names)),
+        Kind::Table(table) => table.entries.iter().for_each(|entry| name_secrets(&entry.value, names)),
+        Kind::Text(_) | Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) | Kind::Time(_) => {}
     }
 }

@@ -89,7 +89,7 @@ pub fn build(
         steps: outlines,
         watches: watch_outlines,
     };
-    Ok(Plan { outline, steps: bound, watches })
+    Ok(Plan { outline, steps: bound, watches, secrets: binder.secrets })
 }
 
 fn env_of(env: &Env) -> EnvOutline {

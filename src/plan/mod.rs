@@ -4,13 +4,15 @@
 mod bind;
 mod build;
 pub mod contract;
+mod needs;
 mod params;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{base::StepId, run::Outline};
 pub use build::{Options, build, needs_of};
 pub use contract::{Action, Check, Cx, Done, Doubt, Finding, Identity, Permission, Seen};
+pub use needs::Need;
 pub use params::{Mistake, Param, Params, Shape, StepRef, TextOrSecret, nearest};
 
 /// A whole plan: the part that can be written down, and the bound steps behind it.
@@ -21,6 +23,8 @@ pub struct Plan {
     pub steps: Vec<Arc<Bound>>,
     /// The watches, in the outline's order.
     pub watches: Vec<BoundWatch>,
+    /// Names of the secrets that its kinds are given.
+    pub secrets: BTreeSet<String>,
 }
 
 /// A step's checks and actions, bound to their parameters and clients.

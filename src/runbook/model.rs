@@ -174,6 +174,8 @@ pub struct SandboxEnv {
     pub faults: Vec<String>,
     /// Seed of everything random in it.
     pub seed: Option<u64>,
+    /// File of the IAM policy that is in force at its AWS; without one everything is allowed.
+    pub policy: Option<String>,
     /// Where the old and new values differ from the built-in story: zone, host, cluster, app, ….
     pub world: BTreeMap<String, String>,
 }

@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, path::PathBuf};
 
 use super::{
+    aws::iam::Policy,
     fault::Fault,
     names::{BadName, WorldNames},
     world::FORMAT,
@@ -15,6 +16,8 @@ pub struct Config {
     pub seed: u64,
     /// What goes wrong on purpose.
     pub faults: Vec<Fault>,
+    /// What the caller may do at AWS; `None`: everything.
+    pub policy: Option<Policy>,
     /// What things are called.
     pub world: WorldNames,
     /// Where the world survives its process; `None`: in memory.

@@ -44,6 +44,7 @@ mod web;
 mod world;
 mod xml;
 
+pub use aws::iam::{Authorization, BadPolicy, Policy, Verdict};
 pub use config::{Config, Endpoints, StartError};
 pub use fault::{BadFault, FAULTS, Fault};
 pub use names::{BadName, WorldNames};

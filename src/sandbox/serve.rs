@@ -10,7 +10,11 @@ use std::{
 use tokio::{net::TcpListener, task::JoinSet};
 
 use super::{
-    aws::{self, metrics::Metrics},
+    aws::{
+        self,
+        iam::{Authorization, Guard},
+        metrics::Metrics,
+    },
     config::{Config, Endpoints, StartError},
     dns::{self, Origins, Role},
     heroku, http,
@@ -53,6 +57,7 @@ impl Sandbox {
         world.starts += 1;
         world.arm(&config.faults);
         world.live.ids = Seed::new(config.seed).fork(world.starts);
+        world.live.guard = Guard::new(config.policy);
         world.live.metrics = Metrics::open(store.metrics());
         let visitors = Seed::new(config.seed).fork(world.starts << 32);
         let names = world.names.clone();
@@ -146,6 +151,12 @@ impl Sandbox {
     /// The newest changes that were made, at most 256, oldest first.
     pub async fn effects(&self) -> Vec<Effect> {
         self.world.with(|world, _| world.effects.iter().cloned().collect()).await.unwrap_or_default()
+    }
+
+    /// What the policy in force allowed and refused so far, in the order in which it was first asked; empty where
+    /// there is none.
+    pub async fn authorizations(&self) -> Vec<Authorization> {
+        self.world.with(|world, _| world.live.guard.decided()).await.unwrap_or_default()
     }
 
     /// Ends it. What was answered is saved already.

@@ -59,7 +59,12 @@ pub(super) fn zones(names: &WorldNames, _now: Moment) -> Vec<Zone> {
 pub(super) fn ecs(names: &WorldNames, seed: &mut Seed, now: Moment) -> Ecs {
     let registry = format!("{}.dkr.ecr.{}.amazonaws.com/shop", names.account, names.region);
     let define = |family: &str, revision, tag: &str, port| {
-        Definition::new(family, revision, &format!("{registry}:{tag}"), port, now - TimeDelta::days(3))
+        let image = format!("{registry}:{tag}");
+        let mut definition = Definition::new(family, revision, &image, port, now - TimeDelta::days(3));
+        for (role, name) in [("executionRoleArn", "acme-task-execution"), ("taskRoleArn", "acme-task")] {
+            definition.body[role] = format!("arn:aws:iam::{}:role/{name}", names.account).into();
+        }
+        definition
     };
     let definitions = vec![
         define(&names.web, 41, "2026-11-30", Some(8080)),

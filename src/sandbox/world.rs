@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Fault,
-    aws::{ecs::Ecs, metrics::Metrics, route53::Zone},
+    aws::{ecs::Ecs, iam::Guard, metrics::Metrics, route53::Zone},
     dns::Cache,
     fault::Armed,
     heroku::{Heroku, Rate},
@@ -73,6 +73,8 @@ pub(super) struct World {
 pub(super) struct Live {
     /// Request ids, weighted answers.
     pub ids: Seed,
+    /// What the caller may do at AWS.
+    pub guard: Guard,
     /// The Route 53 requests of the last second.
     pub route53: VecDeque<Moment>,
     /// CloudWatch's numbers; they have a file of their own.

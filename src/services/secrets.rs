@@ -69,6 +69,20 @@ impl Secrets {
         self.refs.iter().find(|(one, _)| one.name == name).map(|(one, _)| &one.source)
     }
 
+    /// What has to be allowed at AWS to open a secret; `None` where it is not kept there.
+    #[cfg(feature = "aws")]
+    #[must_use]
+    pub fn needs(&self, name: &str) -> Option<crate::plan::Permission> {
+        let services = self.services.upgrade()?;
+        match self.source(name)? {
+            SecretSource::AwsSecret(id) => Some(services.aws.secret_needs(id)),
+            SecretSource::AwsParameter(name) => Some(services.aws.parameter_needs(name)),
+            SecretSource::Env(_) | SecretSource::File(_) | SecretSource::Command(_) | SecretSource::HerokuConfig(_) => {
+                None
+            }
+        }
+    }
+
     /// Registers a secret that was not named by the runbook (a token from netrc).
     pub fn learn(&self, secret: &Secret) {
         self.redactor.register(secret);

@@ -2,6 +2,7 @@
 
 mod floors;
 mod house;
+mod iam;
 mod journal;
 mod kinds;
 mod moto;

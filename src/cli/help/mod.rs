@@ -35,6 +35,11 @@ pub static TOPICS: &[Topic] = &[
     },
     Topic { name: "keys", summary: "keys of the screen, words of --plain", text: Text::Keys(include_str!("keys.txt")) },
     Topic {
+        name: "permissions",
+        summary: "what has to be allowed at AWS and Heroku, and how to rehearse with it",
+        text: Text::Static(include_str!("permissions.txt")),
+    },
+    Topic {
         name: "safety",
         summary: "how the keyboard is kept from touching the world",
         text: Text::Static(include_str!("safety.txt")),

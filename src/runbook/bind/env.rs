@@ -249,7 +249,7 @@ fn http(env: &Fields<'_>, d: &mut Diagnostics) -> HttpEnv {
 fn sandbox(env: &Fields<'_>, d: &mut Diagnostics) -> SandboxEnv {
     let mut sandbox = SandboxEnv { faults: faults(env, d), ..SandboxEnv::default() };
     let Some(table) = env.table("sandbox", d) else { return sandbox };
-    let fields = Fields::new(table, "`sandbox`", table.span.clone(), &["faults", "seed", "world"], d);
+    let fields = Fields::new(table, "`sandbox`", table.span.clone(), &["faults", "policy", "seed", "world"], d);
     if let (Some(here), Some(there)) = (fields.entry("faults"), env.entry("faults")) {
         d.push(
             Diagnostic::error(Code::CONFLICT, here.key_span.clone(), "`faults` is given twice")
@@ -258,6 +258,7 @@ fn sandbox(env: &Fields<'_>, d: &mut Diagnostics) -> SandboxEnv {
         );
     }
     sandbox.faults.extend(faults(&fields, d));
+    sandbox.policy = fields.plain("policy", d);
     sandbox.seed = fields.number("seed", 0, i64::MAX.unsigned_abs(), d);
     for entry in fields.table("world", d).map(|t| t.entries.as_slice()).unwrap_or_default() {
         let text = fields::plain(&entry.key, &entry.value, d).map(str::to_owned);

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use chrono::DateTime;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{Caller, No, cbor, metrics::Metric, query_service};
+use super::{Caller, No, cbor, metrics::Metric, protocol::tree, query_service};
 use crate::sandbox::{
     http::Reply,
     world::{Moment, World, iso},
@@ -31,38 +31,8 @@ pub(super) fn answer(world: &mut World, caller: &Caller<'_>, now: Moment) -> Res
         return super::json_service(caller, |operation, params| operate(world, caller, operation, params, now));
     }
     query_service(caller, XMLNS, |action, form| {
-        let mut params = json!({});
-        for (key, value) in form {
-            plant(&mut params, key, value);
-        }
-        operate(world, caller, action, &straighten(params), now).map(|value| children(&value))
+        operate(world, caller, action, &tree(form), now).map(|value| children(&value))
     })
-}
-
-/// Puts `A.member.1.B = x` into `{"A": {"member": {"1": {"B": "x"}}}}`.
-fn plant(root: &mut Value, key: &str, text: &str) {
-    let mut at = root;
-    for part in key.split('.').take(16) {
-        if !at.is_object() {
-            *at = json!({});
-        }
-        let Some(map) = at.as_object_mut() else { return };
-        at = map.entry(part).or_insert(Value::Null);
-    }
-    *at = Value::String(text.to_owned());
-}
-
-/// Makes lists of the `member` maps.
-fn straighten(value: Value) -> Value {
-    let Value::Object(mut map) = value else { return value };
-    match map.remove("member") {
-        Some(Value::Object(members)) if map.is_empty() => {
-            let mut members: Vec<_> = members.into_iter().map(|(n, v)| (n.parse::<u32>().unwrap_or(0), v)).collect();
-            members.sort_by_key(|(n, _)| *n);
-            members.into_iter().map(|(_, value)| straighten(value)).collect()
-        }
-        _ => map.into_iter().map(|(key, value)| (key, straighten(value))).collect::<Map<_, _>>().into(),
-    }
 }
 
 /// An answer's members as XML.

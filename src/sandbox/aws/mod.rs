@@ -5,6 +5,7 @@ mod cbor;
 mod cloudwatch;
 pub(super) mod ecs;
 mod elb;
+pub(super) mod iam;
 pub(super) mod metrics;
 mod protocol;
 pub(super) mod route53;
@@ -98,6 +99,9 @@ fn dispatch(world: &mut World, caller: &Caller<'_>, service: &str, now: Moment) 
     };
     if world.strikes("sts.expired") {
         return no((403, "ExpiredToken", "The security token included in the request is expired".into()));
+    }
+    if let Err(denied) = iam::authorize(world, caller, service) {
+        return no(denied);
     }
     match service {
         "route53" => {

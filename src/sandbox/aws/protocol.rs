@@ -1,6 +1,6 @@
 //! How AWS's services are spoken to: awsJson, awsQuery, and the shape of their errors.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Caller, cbor, route53};
 use crate::sandbox::{
@@ -44,14 +44,55 @@ pub(super) fn query_service(
     xmlns: &str,
     answer: impl FnOnce(&str, &Form) -> Result<Vec<Node>, No>,
 ) -> Result<Reply, No> {
-    let mut form = pairs(&String::from_utf8_lossy(&caller.asked.body));
-    form.extend(caller.asked.query_pairs());
+    let form = form(caller.asked);
     let action = field(&form, "Action").unwrap_or_default().to_owned();
     let result = answer(&action, &form)?;
     let metadata = Node::of("ResponseMetadata", [Node::leaf("RequestId", &caller.request_id)]);
     let children = [Node::of(&format!("{action}Result"), result), metadata];
     let root = Node::of(&format!("{action}Response xmlns=\"{xmlns}\""), children);
     Ok(Reply::new(200, "text/xml", root.document()))
+}
+
+/// The form of a query request.
+pub(super) fn form(asked: &Asked) -> Form {
+    let mut form = pairs(&String::from_utf8_lossy(&asked.body));
+    form.extend(asked.query_pairs());
+    form
+}
+
+/// A form in the shape of the same parameters as JSON: `A.member.1.B=x` is `{"A": [{"B": "x"}]}`.
+pub(super) fn tree(form: &Form) -> Value {
+    let mut params = json!({});
+    for (key, value) in form {
+        plant(&mut params, key, value);
+    }
+    straighten(params)
+}
+
+/// Puts `A.member.1.B = x` into `{"A": {"member": {"1": {"B": "x"}}}}`.
+fn plant(root: &mut Value, key: &str, text: &str) {
+    let mut at = root;
+    for part in key.split('.').take(16) {
+        if !at.is_object() {
+            *at = json!({});
+        }
+        let Some(map) = at.as_object_mut() else { return };
+        at = map.entry(part).or_insert(Value::Null);
+    }
+    *at = Value::String(text.to_owned());
+}
+
+/// Makes lists of the `member` maps.
+fn straighten(value: Value) -> Value {
+    let Value::Object(mut map) = value else { return value };
+    match map.remove("member") {
+        Some(Value::Object(members)) if map.is_empty() => {
+            let mut members: Vec<_> = members.into_iter().map(|(n, v)| (n.parse::<u32>().unwrap_or(0), v)).collect();
+            members.sort_by_key(|(n, _)| *n);
+            members.into_iter().map(|(_, value)| straighten(value)).collect()
+        }
+        _ => map.into_iter().map(|(key, value)| (key, straighten(value))).collect::<Map<_, _>>().into(),
+    }
 }
 
 /// One parameter of a form.

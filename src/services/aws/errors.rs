@@ -99,7 +99,7 @@ pub(super) fn said(call: &Call<'_>, answer: &Said<'_>, renew: &Renew) -> Trouble
     } else if is(EXPIRED) || status == 401 {
         (Class::Denied, Again::No, Some(renew.hint().to_owned()))
     } else if is(FORBIDDEN) || status == 403 {
-        (Class::Denied, Again::No, Some(format!("the role in use needs the permission {}", call.iam)))
+        (Class::Denied, Again::No, Some(permission(call.iam, message)))
     } else if status >= 500 {
         (call.lost(), Again::Transient, None)
     } else if is(MISNAMED) {
@@ -192,6 +192,24 @@ where
     }
 }
 
+/// What is missing, in words that can be handed to whoever writes the policies: as AWS says it, which may be
+/// another action than the call's own (`iam:PassRole`); else the call's own.
+///
+/// Wording: "Troubleshoot access denied error messages", IAM user guide.
+fn permission(own: &str, message: &str) -> String {
+    let word = |after: &str| {
+        let rest = message.split_once(after)?.1.trim_start();
+        let word = rest.split(char::is_whitespace).next()?.trim_end_matches(['.', ',']);
+        (!word.is_empty()).then(|| clean_line(word, 300))
+    };
+    let action = word("not authorized to perform: ").unwrap_or_else(|| own.to_owned());
+    let on = word(" on resource: ").map(|resource| format!(" on {resource}")).unwrap_or_default();
+    if message.contains("with an explicit deny") {
+        return format!("a policy denies {action}{on} explicitly; allowing it elsewhere does not help");
+    }
+    format!("the role in use needs the permission {action}{on}; `gonogo iam` prints all that the runbook needs")
+}
+
 /// AWS's two spellings of the request id's header.
 fn request_id(headers: &Headers) -> &str {
     headers.get("x-amzn-requestid").or_else(|| headers.get("x-amz-request-id")).unwrap_or_default()
@@ -227,8 +245,25 @@ mod tests {
         let expired = said(&call, &Said { status: 400, code: "ExpiredToken", message: "old", request_id: "" }, &renew);
         assert_eq!(expired.failure.hint.unwrap(), "renew the credentials: aws sso login --profile acme-prod");
         let denied = said(&call, &Said { status: 403, code: "AccessDenied", message: "", request_id: "i" }, &renew);
-        assert_eq!(denied.failure.hint.unwrap(), "the role in use needs the permission ecs:UpdateService");
+        let all = "; `gonogo iam` prints all that the runbook needs";
+        let needs = |what: &str| format!("the role in use needs the permission {what}{all}");
+        assert_eq!(denied.failure.hint.unwrap(), needs("ecs:UpdateService"));
         assert_eq!(denied.failure.message, "ECS refused UpdateService: AccessDenied: HTTP 403");
         assert_eq!(denied.failure.causes, ["HTTP 403, request id i"]);
+
+        let told = |message: &str| {
+            let answer = Said { status: 400, code: "AccessDeniedException", message, request_id: "" };
+            said(&call, &answer, &renew).failure.hint.unwrap()
+        };
+        let role = "User: arn:aws:sts::1:assumed-role/a/b is not authorized to perform: iam:PassRole on resource: \
+                    arn:aws:iam::1:role/task because no identity-based policy allows the iam:PassRole action";
+        assert_eq!(told(role), needs("iam:PassRole on arn:aws:iam::1:role/task"));
+        let never = "User: u is not authorized to perform: ecs:UpdateService on resource: * with an explicit deny in an \
+                     identity-based policy";
+        assert_eq!(
+            told(never),
+            "a policy denies ecs:UpdateService on * explicitly; allowing it elsewhere does not help"
+        );
+        assert_eq!(told("is not authorized to perform: "), needs("ecs:UpdateService"));
     }
 }

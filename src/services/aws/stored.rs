@@ -6,7 +6,10 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::{Aws, Patience, call::Call, session::Service};
-use crate::base::{Class, Failure};
+use crate::{
+    base::{Class, Failure},
+    plan::Permission,
+};
 
 const SECRETS: Service<'_> = Service::new("Secrets Manager", "secretsmanager", "Secrets Manager", "");
 const PARAMETERS: Service<'_> = Service::new("Systems Manager", "ssm", "SSM", "");
@@ -16,6 +19,32 @@ const GET_PARAMETER: Call<'_> = Call::reads(PARAMETERS.name, "GetParameter", "ss
 const OPEN: Duration = Duration::from_secs(40);
 
 impl Aws {
+    /// What has to be allowed to read a secret: Secrets Manager ends its ARN with six characters that the name
+    /// does not have ("What's in a Secrets Manager secret?", Secrets Manager user guide).
+    #[must_use]
+    pub fn secret_needs(&self, id: &str) -> Permission {
+        let id = id.split_once('#').map_or(id, |(id, _)| id);
+        let whole = id
+            .rsplit_once('-')
+            .is_some_and(|(_, end)| end.len() == 6 && end.bytes().all(|b| b.is_ascii_alphanumeric()));
+        let resource = match (id.starts_with("arn:"), whole) {
+            (true, true) => id.to_owned(),
+            (true, false) => format!("{id}-??????"),
+            (false, _) => self.arn("secretsmanager", &format!("secret:{id}-??????")),
+        };
+        Permission::new(GET_SECRET.iam, resource)
+    }
+
+    /// What has to be allowed to read a parameter. A version or label behind its name is no part of the resource.
+    #[must_use]
+    pub fn parameter_needs(&self, name: &str) -> Permission {
+        if name.starts_with("arn:") {
+            return Permission::new(GET_PARAMETER.iam, name);
+        }
+        let plain = name.split(':').next().unwrap_or_default().trim_start_matches('/');
+        Permission::new(GET_PARAMETER.iam, self.arn("ssm", &format!("parameter/{plain}")))
+    }
+
     /// The value of a Secrets Manager secret; `id#key` picks a key of a JSON value.
     ///
     /// # Errors

@@ -171,7 +171,10 @@ fn unclear(wanted: &[RecordSet], found: &[RecordSet]) -> Finding {
 
 /// A failure to see the end of a change that was accepted.
 fn sent(change: &str, failure: Failure) -> Failure {
+    let looks = "a probe reads the record as it is now";
+    // What is missing for looking (a permission, credentials) has to be mended first.
+    let hint = failure.hint.as_ref().map_or(looks.to_owned(), |hint| format!("{hint}; then {looks}"));
     Failure { class: Class::Unknown, ..failure }
         .because(format!("Route 53 accepted change {change}; whether it is INSYNC was not seen"))
-        .hint("a probe reads the record as it is now")
+        .hint(hint)
 }

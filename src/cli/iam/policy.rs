@@ -1,0 +1,183 @@
+//! From needs to a policy document: nothing twice, nothing that something broader allows already, one
+//! statement for each set of resources of a service. The same needs give the same document.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+
+use crate::{base::wild::covers, plan::Need};
+
+/// Steps that a `Sid` names before it counts the others.
+const NAMED: usize = 3;
+
+/// A policy document; its order is AWS's own.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Policy {
+    version: &'static str,
+    statement: Vec<Statement>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statement {
+    sid: String,
+    effect: &'static str,
+    action: Vec<String>,
+    resource: Vec<String>,
+}
+
+impl Policy {
+    pub(super) fn is_empty(&self) -> bool {
+        self.statement.is_empty()
+    }
+
+    pub(super) fn json(&self) -> Json {
+        json!(self)
+    }
+
+    /// As printed.
+    pub(super) fn text(&self) -> serde_json::Result<String> {
+        serde_json::to_string_pretty(self).map(|text| text + "\n")
+    }
+
+    /// Characters as IAM counts them: without white space.
+    pub(super) fn size(&self) -> usize {
+        self.json().to_string().chars().filter(|c| !c.is_whitespace()).count()
+    }
+}
+
+/// What each permission is for, in the order of the permissions.
+pub(super) fn uses(needs: &[Need]) -> Vec<Json> {
+    let mut uses: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
+    for need in needs {
+        uses.entry((&need.permission.action, &need.permission.resource)).or_default().insert(&need.of);
+    }
+    uses.iter().map(|((action, resource), of)| json!({ "action": action, "resource": resource, "for": of })).collect()
+}
+
+/// Actions of one service on the same resources, and what they are for.
+#[derive(Default)]
+struct Group<'a> {
+    actions: Vec<&'a str>,
+    of: BTreeSet<&'a str>,
+}
+
+/// The least policy that allows all of them.
+pub(super) fn least(needs: &[Need]) -> Policy {
+    // What a broader resource allows is allowed for the same steps.
+    let mut actions: BTreeMap<&str, BTreeMap<&str, BTreeSet<&str>>> = BTreeMap::new();
+    for need in needs {
+        let resources = actions.entry(&need.permission.action).or_default();
+        resources.entry(&need.permission.resource).or_default().insert(&need.of);
+    }
+    let mut groups: BTreeMap<(&str, Vec<&str>), Group<'_>> = BTreeMap::new();
+    for (action, resources) in &actions {
+        let names: Vec<&str> = resources.keys().copied().collect();
+        // Of two that cover each other the first one stays.
+        let swallowed = |(i, name): (usize, &str)| {
+            let by = |(j, other): (usize, &&str)| j != i && covers(other, name) && !(covers(name, other) && j > i);
+            names.iter().enumerate().any(by)
+        };
+        let left: Vec<&str> =
+            names.iter().enumerate().filter(|(i, name)| !swallowed((*i, name))).map(|(_, n)| *n).collect();
+        let service = action.split_once(':').map_or(*action, |(service, _)| service);
+        let group = groups.entry((service, left)).or_default();
+        group.actions.push(action);
+        group.of.extend(resources.values().flatten());
+    }
+    let order = |id: &str| needs.iter().position(|need| need.of == id).unwrap_or(usize::MAX);
+    let mut sids = BTreeSet::new();
+    let statement = groups.into_iter().map(|((service, resources), group)| {
+        let mut of: Vec<&str> = group.of.into_iter().collect();
+        of.sort_by_key(|id| order(id));
+        Statement {
+            sid: sid(service, &of, &mut sids),
+            effect: "Allow",
+            action: group.actions.into_iter().map(ToOwned::to_owned).collect(),
+            resource: resources.into_iter().map(ToOwned::to_owned).collect(),
+        }
+    });
+    Policy { version: "2012-10-17", statement: statement.collect() }
+}
+
+/// Letters and digits, once in the policy: the service and the steps.
+fn sid(service: &str, of: &[&str], taken: &mut BTreeSet<String>) -> String {
+    let mut sid = format!("{}For", camel(service));
+    sid.extend(of.iter().take(NAMED).map(|id| camel(id)));
+    if of.len() > NAMED {
+        sid.push_str(&format!("And{}More", of.len() - NAMED));
+    }
+    let mut free = sid.clone();
+    let mut n = 1;
+    while !taken.insert(free.clone()) {
+        n += 1;
+        free = format!("{sid}No{n}");
+    }
+    free
+}
+
+/// `deploy-web` → `DeployWeb`.
+fn camel(id: &str) -> String {
+    let words = id.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Permission;
+
+    fn need(action: &str, resource: &str, of: &str) -> Need {
+        Need { permission: Permission::new(action, resource), of: of.into() }
+    }
+
+    #[test]
+    fn the_least_that_is_enough() {
+        let web = "arn:aws:ecs:eu-west-1:1:service/acme/web";
+        let needs = [
+            need("ecs:UpdateService", web, "deploy-web"),
+            need("ecs:DescribeServices", web, "steady"),
+            need("ecs:DescribeServices", web, "deploy-web"),
+            need("ecs:ListTasks", "*", "deploy-web"),
+            need("route53:GetChange", "arn:aws:route53:::change/*", "switch"),
+            need("route53:GetChange", "arn:aws:route53:::change/C1", "switch"),
+            need("ecs:DescribeTasks", "arn:aws:ecs:eu-west-1:1:task/acme/*", "a"),
+            need("ecs:DescribeTasks", "arn:aws:ecs:eu-west-1:1:task/other/*", "a"),
+        ];
+        let policy = least(&needs);
+        let one = |sid: &str, actions: &[&str], resources: &[&str]| json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources });
+        assert_eq!(
+            policy.json(),
+            json!({ "Version": "2012-10-17", "Statement": [
+                one("EcsForDeployWeb", &["ecs:ListTasks"], &["*"]),
+                one("EcsForDeployWebSteady", &["ecs:DescribeServices", "ecs:UpdateService"], &[web]),
+                one("EcsForA", &["ecs:DescribeTasks"], &["arn:aws:ecs:eu-west-1:1:task/acme/*", "arn:aws:ecs:eu-west-1:1:task/other/*"]),
+                one("Route53ForSwitch", &["route53:GetChange"], &["arn:aws:route53:::change/*"]),
+            ] })
+        );
+        let mut turned = needs.to_vec();
+        turned.reverse();
+        turned.sort();
+        assert_eq!(least(&turned).statement.len(), 4);
+        assert_eq!(policy.size(), policy.json().to_string().len());
+        assert!(
+            policy
+                .text()
+                .unwrap()
+                .starts_with("{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n    {\n      \"Sid\"")
+        );
+        assert!(least(&[]).is_empty());
+    }
+
+    #[test]
+    fn names_stand_once() {
+        let mut needs: Vec<_> =
+            ["b-1", "a", "c_x", "d", "e"].iter().map(|of| need("s3:GetObject", "arn:aws:s3:::x/*", of)).collect();
+        assert_eq!(least(&needs).statement[0].sid, "S3ForB1ACxAnd2More");
+        needs.extend(["b-1", "a", "c_x", "d", "e"].iter().map(|of| need("s3:ListBucket", "arn:aws:s3:::x", of)));
+        let sids: Vec<_> = least(&needs).statement.into_iter().map(|it| it.sid).collect();
+        assert_eq!(sids, ["S3ForB1ACxAnd2More", "S3ForB1ACxAnd2MoreNo2"]);
+    }
+}

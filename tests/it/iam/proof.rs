@@ -1,0 +1,170 @@
+//! The proof: with the policy that the verb prints in force, the whole night goes through, there and back, and
+//! nothing is refused; and of everything that it allows something was used that nothing else in it allows.
+
+use std::collections::BTreeSet;
+
+use gonogo::{
+    kinds::ALL,
+    run::Ending,
+    sandbox::{Authorization, Verdict},
+};
+use serde_json::Value as Json;
+use tokio::task::JoinSet;
+
+use super::{
+    allows,
+    night::{Book, Night, live},
+    pairs, policy_of, printed,
+};
+
+const SHIPPED: &str = include_str!("../../../runbooks/heroku-to-aws.toml");
+
+/// What is asked only when something goes wrong: the action, the faults by which it does, why.
+const ONLY_WHEN: &[(&str, &[&str], &str)] = &[
+    ("ecs:ListTasks", &["ecs.deploy:always"], "a deployment that failed is explained by its stopped tasks"),
+    ("ecs:DescribeTasks", &["ecs.deploy:always"], "a deployment that failed is explained by its stopped tasks"),
+];
+
+/// Kinds whose example needs AWS and cannot be proved in the sandbox, and why.
+const UNPROVABLE: &[(&str, &str)] = &[];
+
+fn denied(authorizations: &[Authorization]) -> Vec<&Authorization> {
+    authorizations.iter().filter(|it| !matches!(it.verdict, Verdict::Allowed(_))).collect()
+}
+
+/// The pairs without which something that was asked would have been refused.
+fn wanted(pairs: &[(String, String)], asked: &[Authorization]) -> BTreeSet<usize> {
+    let by_one = |it: &Authorization| {
+        let mut by = (0..pairs.len()).filter(|i| allows(&pairs[*i], (&it.action, &it.resource)));
+        by.next().filter(|_| by.next().is_none())
+    };
+    asked.iter().filter_map(by_one).collect()
+}
+
+/// What is wrong with the policy of a runbook; empty where it is proved.
+async fn prove(name: &str, text: &str, turns: &[Option<&str>]) -> Vec<String> {
+    let policy = printed(text, "sandbox");
+    let pairs = pairs(&policy);
+    if pairs.is_empty() {
+        return Vec::new();
+    }
+    let mut wrong = Vec::new();
+    let mut asked: Vec<Authorization> = Vec::new();
+    // Side by side: they mostly wait.
+    let nights = turns.iter().map(|back_before| live(Book { text, faults: None, back_before: *back_before }, &policy));
+    let nights = futures_util::future::join_all(nights).await;
+    for (back_before, night) in turns.iter().zip(nights) {
+        let expected = match back_before {
+            None => night.ending == Ending::Completed && night.failures.is_empty(),
+            Some(_) => {
+                let back = [Ending::RolledBack, Ending::RolledBackInPart, Ending::Aborted].contains(&night.ending);
+                back && night.failures.iter().all(|failure| failure.starts_with("no-further: "))
+            }
+        };
+        if !expected {
+            wrong
+                .push(format!("{name}: back before {back_before:?} it ended {:?}: {:?}", night.ending, night.failures));
+        }
+        wrong.extend(denied(&night.authorizations).into_iter().map(|it| format!("{name}: not enough: {it:?}")));
+        asked.extend(night.authorizations);
+    }
+    let unused = |asked: &[Authorization]| -> Vec<(String, String)> {
+        let wanted = wanted(&pairs, asked);
+        (0..pairs.len()).filter(|i| !wanted.contains(i)).map(|i| pairs[i].clone()).collect()
+    };
+    let faults: BTreeSet<_> = unused(&asked)
+        .iter()
+        .flat_map(|(action, _)| ONLY_WHEN.iter().filter(move |(only, ..)| only == action).map(|(_, faults, _)| *faults))
+        .collect();
+    for faults in faults {
+        let night: Night = live(Book { text, faults: Some(faults), back_before: Some("") }, &policy).await;
+        wrong.extend(
+            denied(&night.authorizations).into_iter().map(|it| format!("{name} {faults:?}: not enough: {it:?}")),
+        );
+        asked.extend(night.authorizations);
+    }
+    let told = |(action, resource)| format!("{name}: not needed: {action} on {resource}");
+    wrong.extend(unused(&asked).into_iter().map(told));
+    println!(
+        "{name}: {} permissions, {} authorisations of {} kinds",
+        pairs.len(),
+        asked.iter().map(|it| it.times).sum::<u64>(),
+        asked.len()
+    );
+    wrong
+}
+
+/// Nights at once: they mostly wait.
+const AT_ONCE: usize = 6;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_of_every_kind() {
+    let mut wrong = Vec::new();
+    let mut nights = JoinSet::new();
+    for kind in ALL {
+        if UNPROVABLE.iter().any(|(name, _)| *name == kind.name) {
+            assert!(!printed(kind.example, "sandbox").is_null(), "{} needs nothing of AWS", kind.name);
+            continue;
+        }
+        if nights.len() >= AT_ONCE {
+            wrong.extend(nights.join_next().await.unwrap().unwrap());
+        }
+        nights.spawn(prove(kind.name, kind.example, &[Some("")]));
+    }
+    for more in nights.join_all().await {
+        wrong.extend(more);
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_shipped_night_there_and_back() {
+    let wrong = prove("heroku-to-aws", SHIPPED, &[None, Some("dns-seen")]).await;
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// The proof can fail: a night in which each permission in turn is missing is refused at that one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_any_one_of_them_something_is_refused() {
+    let example = gonogo::kinds::find("route53.set_ttl").unwrap().example;
+    let all = pairs(&printed(example, "sandbox"));
+    assert!(all.len() >= 3, "{all:?}");
+    let mut nights = JoinSet::new();
+    for i in 0..all.len() {
+        let mut left = all.clone();
+        let missing = left.remove(i);
+        nights.spawn(async move {
+            let night = live(Book { text: example, faults: None, back_before: Some("") }, &policy_of(&left)).await;
+            let refused = denied(&night.authorizations);
+            assert!(!refused.is_empty(), "nothing was refused without {missing:?}");
+            assert!(refused.iter().all(|it| allows(&missing, (&it.action, &it.resource))), "{refused:?}");
+            let hint = format!("the role in use needs the permission {} on {}", missing.0, refused[0].resource);
+            assert!(night.failures.iter().any(|failure| failure.contains(&hint)), "{:?}", night.failures);
+        });
+    }
+    nights.join_all().await;
+}
+
+/// A policy with something to spare, and one with too little, are seen by the proof itself.
+#[test]
+fn what_is_unused_and_what_is_missing_are_seen() {
+    let pair = |action: &str, resource: &str| (action.to_owned(), resource.to_owned());
+    let asked = |action: &str, resource: &str, verdict| Authorization {
+        action: action.into(),
+        resource: resource.into(),
+        verdict,
+        times: 1,
+    };
+    let pairs = [pair("s:A", "*"), pair("s:B", "arn:x/*"), pair("s:B", "arn:x/1"), pair("s:C", "*")];
+    let yes = Verdict::Allowed("#1".into());
+    let seen = [asked("s:A", "*", yes.clone()), asked("s:B", "arn:x/1", yes.clone()), asked("s:B", "arn:x/2", yes)];
+    assert_eq!(wanted(&pairs, &seen), BTreeSet::from([0, 1]), "what something broader allows is not wanted");
+    assert_eq!(denied(&[asked("s:A", "*", Verdict::NotAllowed)]).len(), 1);
+    assert_eq!(denied(&[asked("s:A", "*", Verdict::Denied("#1".into()))]).len(), 1);
+    assert_eq!(policy_of(&pairs)["Statement"].as_array().map(Vec::len), Some(4));
+    assert_eq!(pairs_of(&policy_of(&pairs[..1])), 1);
+}
+
+fn pairs_of(policy: &Json) -> usize {
+    policy["Statement"].as_array().unwrap().iter().filter(|it| it["Effect"] == "Allow").count()
+}
