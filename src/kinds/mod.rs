@@ -5,7 +5,11 @@
 //! `tests/it/kinds/<name>.rs`, `runbooks/kinds/<name>.toml` (a runnable example). A test fails if one is missing.
 
 #[cfg(feature = "aws")]
+mod acm_issued;
+#[cfg(feature = "aws")]
 mod aws_identity;
+#[cfg(feature = "aws")]
+mod cloudformation_in_sync;
 #[cfg(feature = "aws")]
 mod cloudwatch_metric;
 mod command;
@@ -13,6 +17,8 @@ mod dns;
 mod dns_authoritative;
 mod dns_propagated;
 mod dns_wait_ttl;
+#[cfg(feature = "aws")]
+mod ecr_image;
 #[cfg(feature = "aws")]
 mod ecs_deploy;
 #[cfg(feature = "aws")]
@@ -31,11 +37,15 @@ mod heroku_scale;
 mod heroku_state;
 mod http_check;
 mod manual;
+#[cfg(feature = "aws")]
+mod rds_status;
 mod reading;
 #[cfg(feature = "aws")]
 mod route53_set_ttl;
 #[cfg(feature = "aws")]
 mod route53_switch;
+#[cfg(feature = "aws")]
+mod s3_synced;
 mod stop;
 mod wait;
 
@@ -45,6 +55,8 @@ use crate::{
     plan::{Action, Check, Doubt, KindInfo, Param, Params, Registry},
     services::Services,
 };
+#[cfg(feature = "aws")]
+use reading::amiss;
 use reading::{looking, no_data, nothing_to_restore, only_waits};
 
 /// What the registry knows of a kind.
@@ -85,13 +97,19 @@ pub enum Bind {
 /// Every kind, by name.
 pub static ALL: &[&Kind] = &[
     #[cfg(feature = "aws")]
+    &acm_issued::KIND,
+    #[cfg(feature = "aws")]
     &aws_identity::KIND,
+    #[cfg(feature = "aws")]
+    &cloudformation_in_sync::KIND,
     #[cfg(feature = "aws")]
     &cloudwatch_metric::KIND,
     &command::KIND,
     &dns_authoritative::KIND,
     &dns_propagated::KIND,
     &dns_wait_ttl::KIND,
+    #[cfg(feature = "aws")]
+    &ecr_image::KIND,
     #[cfg(feature = "aws")]
     &ecs_deploy::KIND,
     #[cfg(feature = "aws")]
@@ -109,9 +127,13 @@ pub static ALL: &[&Kind] = &[
     &http_check::KIND,
     &manual::KIND,
     #[cfg(feature = "aws")]
+    &rds_status::KIND,
+    #[cfg(feature = "aws")]
     &route53_set_ttl::KIND,
     #[cfg(feature = "aws")]
     &route53_switch::KIND,
+    #[cfg(feature = "aws")]
+    &s3_synced::KIND,
     &stop::KIND,
     &wait::KIND,
 ];

@@ -35,6 +35,22 @@ pub(super) fn no_data(failure: Failure) -> Failure {
     }
 }
 
+/// What a look found wrong: the first of it in the message, the rest behind it.
+///
+/// # Errors
+/// `NotYet` where anything is wrong.
+#[cfg(feature = "aws")]
+pub(super) fn amiss(subject: &str, wrong: Vec<String>) -> Result<(), Failure> {
+    let mut wrong = wrong.into_iter();
+    let Some(first) = wrong.next() else { return Ok(()) };
+    let more = match wrong.len() {
+        0 => String::new(),
+        n => format!(" (and {n} more)"),
+    };
+    let failure = Failure::new(Class::NotYet, format!("{subject}: {first}{more}"));
+    Err(wrong.fold(failure, Failure::because))
+}
+
 /// The restore of a kind that changes nothing.
 pub(super) fn nothing_to_restore<'a>() -> BoxFuture<'a, Result<Done, Failure>> {
     Box::pin(async { Ok(Done::new("nothing was changed, so there is nothing to put back")) })

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Fault,
-    aws::{ecs::Ecs, iam::Guard, metrics::Metrics, route53::Zone},
+    aws::{acm::Acm, cloudformation::CloudFormation, ecr::Ecr, ecs::Ecs, iam::Guard, metrics::Metrics, rds::Rds, route53::Zone, s3::S3},
     dns::Cache,
     fault::Armed,
     heroku::{Heroku, Rate},
@@ -57,7 +57,12 @@ pub(super) struct World {
     pub faults: Vec<Armed>,
     pub effects: VecDeque<Effect>,
     pub zones: Vec<Zone>,
+    pub acm: Acm,
+    pub cloudformation: CloudFormation,
+    pub ecr: Ecr,
     pub ecs: Ecs,
+    pub rds: Rds,
+    pub s3: S3,
     pub heroku: Heroku,
     pub shop: Shop,
     /// True: it differs from what is on disk. Progress of time alone does not count: it can be worked out again.
@@ -92,6 +97,11 @@ impl World {
         Self {
             format: FORMAT,
             zones: super::story::zones(&names, now),
+            acm: Acm::new(&names, now),
+            cloudformation: CloudFormation::new(&names, now),
+            ecr: Ecr::new(&names, now),
+            rds: Rds::new(&names, now),
+            s3: S3::new(&names, now),
             ecs: super::story::ecs(&names, &mut seed, now),
             heroku: super::story::heroku(&names, &mut seed, now),
             shop: Shop::default(),

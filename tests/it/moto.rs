@@ -47,6 +47,8 @@ fn start() -> Moto {
     let wrapper = Command::new("sh")
         .args(["-c", WRAPPER, "moto"])
         .args([&server, &log])
+        // A certificate is issued by the clock alone, without a look at DNS.
+        .env("MOTO_ACM_VALIDATION_WAIT", "0")
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -68,15 +70,32 @@ fn start() -> Moto {
 
 /// A request as moto wants it: it tells services apart by the credential's scope and checks no signature.
 async fn send(service: &str, path: &str, headers: &[(&str, &str)], body: Option<String>) -> String {
+    let method = if body.is_some() { reqwest::Method::POST } else { reqwest::Method::GET };
+    send_by(method, service, path, headers, body).await
+}
+
+/// A bucket or an object of S3: `/bucket/key`, escaped.
+pub async fn put(path: &str, headers: &[(&str, &str)], body: impl Into<String>) {
+    send_by(reqwest::Method::PUT, "s3", path, headers, Some(body.into())).await;
+}
+
+async fn send_by(
+    method: reqwest::Method,
+    service: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<String>,
+) -> String {
     gonogo_tls();
     let url = format!("{}{path}", endpoint());
     let scope = format!(
         "AWS4-HMAC-SHA256 Credential=AKIA/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=x"
     );
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client.request(method, url);
     let request = match body {
-        Some(body) => client.post(url).body(body),
-        None => client.get(url),
+        Some(body) => request.body(body),
+        None => request,
     };
     let request = headers.iter().fold(request.header("authorization", scope), |r, (k, v)| r.header(*k, *v));
     let answer = request.send().await.unwrap();

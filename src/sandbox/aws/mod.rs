@@ -1,14 +1,19 @@
 //! AWS on one endpoint: requests are told apart by the service in the credential scope of their
 //! signature, as the real front doors do; each service answers in its own protocol.
 
+pub(super) mod acm;
 mod cbor;
+pub(super) mod cloudformation;
 mod cloudwatch;
+pub(super) mod ecr;
 pub(super) mod ecs;
 mod elb;
 pub(super) mod iam;
 pub(super) mod metrics;
 mod protocol;
+pub(super) mod rds;
 pub(super) mod route53;
+pub(super) mod s3;
 mod secrets;
 mod sigv4;
 mod sts;
@@ -78,7 +83,9 @@ fn service_of(asked: &Asked) -> String {
     }
     let target = asked.header("x-amz-target");
     let by_target = [
+        ("AmazonEC2ContainerRegistry", "ecr"),
         ("AmazonEC2ContainerService", "ecs"),
+        ("CertificateManager", "acm"),
         ("GraniteService", "monitoring"),
         ("secretsmanager", "secretsmanager"),
         ("AmazonSSM", "ssm"),
@@ -103,7 +110,25 @@ fn dispatch(world: &mut World, caller: &Caller<'_>, service: &str, now: Moment) 
     if let Err(denied) = iam::authorize(world, caller, service) {
         return no(denied);
     }
+    let region = sigv4::scope(asked).map(|scope| scope.region).unwrap_or_default();
     match service {
+        "acm" => {
+            json_service(caller, |operation, params| acm::answer(world, &region, operation, params)).unwrap_or_else(no)
+        }
+        "cloudformation" => {
+            query_service(caller, "http://cloudformation.amazonaws.com/doc/2010-05-15/", |action, form| {
+                cloudformation::answer(world, &region, action, form, now)
+            })
+            .unwrap_or_else(no)
+        }
+        "ecr" => {
+            json_service(caller, |operation, params| ecr::answer(world, &region, operation, params)).unwrap_or_else(no)
+        }
+        "rds" => query_service(caller, "http://rds.amazonaws.com/doc/2014-10-31/", |action, form| {
+            rds::answer(world, &region, action, form, now)
+        })
+        .unwrap_or_else(no),
+        "s3" => s3::answer(world, &region, caller).unwrap_or_else(no),
         "route53" => {
             if world.strikes("route53.throttle") {
                 return no((400, "Throttling", "Rate exceeded".into()));

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Caller, cbor, route53};
+use super::{Caller, cbor, route53, s3};
 use crate::sandbox::{
     http::{Asked, Reply, pairs},
     xml::Node,
@@ -109,6 +109,9 @@ pub(super) fn members<'a>(form: &'a Form, name: &str) -> Vec<&'a str> {
 pub(super) fn error(asked: &Asked, service: &str, status: u16, code: &str, message: &str, request_id: &str) -> Reply {
     if service == "route53" {
         return route53::wire::error(status, code, message, request_id);
+    }
+    if service == "s3" {
+        return s3::error(status, code, message, &asked.path, request_id);
     }
     if asked.header("smithy-protocol") == "rpc-v2-cbor" {
         let body = json!({ "__type": format!("com.amazonaws.cloudwatch#{code}"), "message": message });

@@ -19,7 +19,7 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove
 pub(super) struct Scope {
     key: String,
     date: String,
-    region: String,
+    pub region: String,
     pub service: String,
 }
 
@@ -68,7 +68,9 @@ fn expected(asked: &Asked, scope: &Scope, signed: &str) -> String {
         .collect();
     query.sort();
     let query: Vec<String> = query.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let mut canonical = format!("{}\n{}\n{}\n", asked.method, encode_path(&asked.path), query.join("&"));
+    let s3 = scope.service == "s3";
+    let path = if s3 { asked.path.clone() } else { encode_path(&asked.path) };
+    let mut canonical = format!("{}\n{path}\n{}\n", asked.method, query.join("&"));
     for name in signed.split(';') {
         let values: Vec<String> = asked
             .headers
@@ -78,7 +80,9 @@ fn expected(asked: &Asked, scope: &Scope, signed: &str) -> String {
             .collect();
         let _ = writeln!(canonical, "{name}:{}", values.join(","));
     }
-    let _ = write!(canonical, "\n{signed}\n{}", hex(&Sha256::digest(&asked.body)));
+    let unsigned = s3 && asked.header("x-amz-content-sha256") == "UNSIGNED-PAYLOAD";
+    let payload = if unsigned { "UNSIGNED-PAYLOAD".to_owned() } else { hex(&Sha256::digest(&asked.body)) };
+    let _ = write!(canonical, "\n{signed}\n{payload}");
     let Scope { date, region, service, .. } = scope;
     let to_sign = format!(
         "AWS4-HMAC-SHA256\n{}\n{date}/{region}/{service}/aws4_request\n{}",

@@ -7,12 +7,18 @@ impl Aws {
     /// `resource`. What the runbook does not say (the region of a profile) is `*`. An ARN is kept as it is.
     #[must_use]
     pub fn arn(&self, service: &str, resource: &str) -> String {
+        self.arn_at(None, None, service, resource)
+    }
+
+    /// As [`Aws::arn`], of another region or another account.
+    #[must_use]
+    pub fn arn_at(&self, region: Option<&str>, account: Option<&str>, service: &str, resource: &str) -> String {
         if resource.starts_with("arn:") {
             return resource.to_owned();
         }
         let aws = self.env.aws.as_ref();
-        let region = aws.and_then(|aws| aws.region.as_deref()).unwrap_or("*");
-        let account = aws.and_then(|aws| aws.account.as_deref()).unwrap_or("*");
+        let region = region.or(aws.and_then(|aws| aws.region.as_deref())).unwrap_or("*");
+        let account = account.or(aws.and_then(|aws| aws.account.as_deref())).unwrap_or("*");
         format!("arn:{}:{service}:{region}:{account}:{resource}", self.partition())
     }
 

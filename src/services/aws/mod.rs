@@ -7,21 +7,27 @@
 //!                                   └─ session: region, credentials, endpoints (loaded once, forgotten when denied)
 //! ```
 
+mod acm;
 mod arn;
 mod balancer;
 mod call;
+mod cloudformation;
+mod ecr;
 mod ecs;
 mod ecs_model;
 mod errors;
 mod identity;
 mod metrics;
+mod rds;
 mod records;
 mod rollout;
 mod route53;
+mod s3;
 mod session;
 mod signed;
 mod stored;
 mod swap;
+mod weekly;
 mod xml;
 
 use std::{sync::Arc, time::Duration};
@@ -40,16 +46,22 @@ use crate::{
     base::{Class, Failure, clean_line},
     runbook::Env,
 };
+pub use acm::{Certificate, Validation, covers};
 pub use balancer::Target;
 pub use call::Patience;
+pub use cloudformation::{Detection, Drifted, Stack};
+pub use ecr::{Image, Platform, Repository, Scan};
 pub use ecs_model::{
     Container, Deployment, Network, NewTask, Service, Started, Task, TaskDefinition, short_definition,
 };
 pub use identity::Caller;
 pub use metrics::{MetricQuery, Sample, Series};
+pub use rds::{Database, Maintenance, Which};
 pub use records::{Alias, RecordSet, difference, normal_name};
 pub use rollout::{Rollout, State};
+pub use s3::{Bucket, Checksum, Listing, Object};
 pub use swap::Swap;
+pub use weekly::Weekly;
 
 /// Credentials from a command or a browser sign-in may take this long; then something is stuck.
 const SIGN_IN: Duration = Duration::from_secs(30);

@@ -57,6 +57,8 @@ pub(super) struct Service<'a> {
     pub version: &'a str,
     /// Where it is.
     pub place: Place<'a>,
+    /// A label before the host where AWS itself answers (a bucket, in S3's virtual-hosted style); empty elsewhere.
+    pub label: &'a str,
 }
 
 /// Where a service answers.
@@ -73,7 +75,15 @@ pub(super) enum Place<'a> {
 impl<'a> Service<'a> {
     /// A service of the environment's region whose signature names its host.
     pub const fn new(name: &'a str, host: &'a str, id: &'a str, version: &'a str) -> Self {
-        Self { name, host, signs: host, id, version, place: Place::Here }
+        Self { name, host, signs: host, id, version, place: Place::Here, label: "" }
+    }
+
+    /// The service in a region; in the environment's where none is given.
+    pub const fn at(self, region: Option<&'a str>) -> Self {
+        match region {
+            Some(region) => Self { place: Place::Region(region), ..self },
+            None => self,
+        }
     }
 }
 
@@ -158,16 +168,21 @@ impl Session {
         }
     }
 
-    /// Where a service is: the runbook's word, then the SDK configuration's, then AWS itself.
+    /// The endpoint that somebody wrote down: the runbook, else the SDK's configuration.
+    pub fn custom(&self, service: &Service<'_>) -> Option<String> {
+        self.written(service.host).or_else(|| config_endpoint(&self.config, service.id))
+    }
+
+    /// Where a service is: what somebody wrote down, else AWS itself.
     pub fn endpoint(&self, service: &Service<'_>) -> String {
         let region = self.region_of(service);
         let suffix = domain(region);
-        self.written(service.host).or_else(|| config_endpoint(&self.config, service.id)).unwrap_or_else(
-            || match service.place {
-                Place::Global => format!("https://{}.{suffix}", service.host),
-                Place::Here | Place::Region(_) => format!("https://{}.{region}.{suffix}", service.host),
-            },
-        )
+        let dot = if service.label.is_empty() { "" } else { "." };
+        let host = format!("{}{dot}{}", service.label, service.host);
+        self.custom(service).unwrap_or_else(|| match service.place {
+            Place::Global => format!("https://{host}.{suffix}"),
+            Place::Here | Place::Region(_) => format!("https://{host}.{region}.{suffix}"),
+        })
     }
 }
 

@@ -73,8 +73,13 @@ impl Node {
     }
 
     /// The `member`s of the list at a path.
-    pub fn members(&self, path: &str) -> impl Iterator<Item = &Self> {
-        self.at(path).into_iter().flat_map(|list| list.children.iter().filter(|c| c.name == "member"))
+    pub fn members<'n>(&'n self, path: &str) -> impl Iterator<Item = &'n Self> + use<'n> {
+        self.each(path, "member")
+    }
+
+    /// The elements of a name in the list at a path, where a service calls them otherwise (`DBInstances`, `DBInstance`).
+    pub fn each<'n>(&'n self, path: &str, name: &'static str) -> impl Iterator<Item = &'n Self> + use<'n> {
+        self.at(path).into_iter().flat_map(move |list| list.children.iter().filter(move |c| c.name == name))
     }
 }
 

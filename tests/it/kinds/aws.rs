@@ -284,6 +284,17 @@ pub async fn play<F>(script: F) -> String
 where
     F: Fn(&Asked) -> Answer + Send + Sync + 'static,
 {
+    play_with(move |asked| (script(asked), Vec::new())).await
+}
+
+/// Headers of an answer.
+pub type Headers = Vec<(&'static str, &'static str)>;
+
+/// As [`play`], with headers beside the answer.
+pub async fn play_with<F>(script: F) -> String
+where
+    F: Fn(&Asked) -> (Answer, Headers) + Send + Sync + 'static,
+{
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let script = Arc::new(script);
@@ -296,7 +307,7 @@ where
     format!("http://127.0.0.1:{port}")
 }
 
-async fn converse<F: Fn(&Asked) -> Answer>(mut client: TcpStream, script: &F) -> Option<()> {
+async fn converse<F: Fn(&Asked) -> (Answer, Headers)>(mut client: TcpStream, script: &F) -> Option<()> {
     let mut seen = Vec::new();
     loop {
         let mut buffer = vec![0; 16 << 10];
@@ -323,10 +334,11 @@ async fn converse<F: Fn(&Asked) -> Answer>(mut client: TcpStream, script: &F) ->
         let action = body.strip_prefix("Action=").and_then(|rest| rest.split('&').next()).map(ToOwned::to_owned);
         let line = text.lines().next().unwrap_or_default().rsplit_once(' ').map_or("", |(line, _)| line);
         let operation = target.or(action).unwrap_or_else(|| line.to_owned());
-        let answer = script(&Asked { operation, body });
+        let (answer, headers) = script(&Asked { operation, body });
         let Answer { status, kind, body } = answer;
+        let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let head = format!(
-            "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\nx-amzn-requestid: req-1\r\ncontent-length: {}\r\n\r\n",
+            "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\nx-amzn-requestid: req-1\r\n{more}content-length: {}\r\n\r\n",
             body.len()
         );
         client.write_all(format!("{head}{body}").as_bytes()).await.ok()?;

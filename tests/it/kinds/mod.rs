@@ -1,13 +1,16 @@
 //! Every kind against the contract and against servers that lie, one file per kind.
 
+mod acm_issued;
 pub mod aws;
 mod aws_identity;
+mod cloudformation_in_sync;
 mod cloudwatch_metric;
 mod command;
 mod contract;
 mod dns_authoritative;
 mod dns_propagated;
 mod dns_wait_ttl;
+mod ecr_image;
 mod ecs_deploy;
 mod ecs_run_task;
 mod ecs_steady;
@@ -21,8 +24,10 @@ mod heroku_scale;
 mod heroku_state;
 mod http_check;
 mod manual;
+mod rds_status;
 mod route53_set_ttl;
 mod route53_switch;
+mod s3_synced;
 mod secrets;
 mod stop;
 mod wait;

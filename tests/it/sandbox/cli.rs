@@ -25,7 +25,7 @@ fn tool(variable: &str, installed: &str) -> PathBuf {
 }
 
 /// A CLI in an environment that has nothing but the world's variables.
-struct Cli<'a> {
+pub struct Cli<'a> {
     path: PathBuf,
     world: &'a Sandbox,
     home: tempfile::TempDir,
@@ -41,20 +41,20 @@ impl Cli<'_> {
     }
 
     /// Standard output of a call that must succeed.
-    async fn ok(&self, args: &str) -> String {
+    pub async fn ok(&self, args: &str) -> String {
         let output = self.run(args).await;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         assert!(output.status.success(), "{args}\n{}\n{}", text(&output.stdout), text(&output.stderr));
         text(&output.stdout)
     }
 
-    async fn json(&self, args: &str) -> Value {
+    pub async fn json(&self, args: &str) -> Value {
         let text = self.ok(args).await;
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{args}: {e}\n{text}"))
     }
 
     /// Standard error of a call that must fail.
-    async fn refused(&self, args: &str) -> String {
+    pub async fn refused(&self, args: &str) -> String {
         let output = self.run(args).await;
         assert!(!output.status.success(), "{args} succeeded");
         String::from_utf8_lossy(&output.stderr).into_owned()
@@ -65,7 +65,7 @@ fn cli<'a>(world: &'a Sandbox, variable: &str, installed: &str) -> Cli<'a> {
     Cli { path: tool(variable, installed), world, home: tempfile::tempdir().unwrap() }
 }
 
-fn aws(world: &Sandbox) -> Cli<'_> {
+pub fn aws(world: &Sandbox) -> Cli<'_> {
     cli(world, "GONOGO_AWS_CLI", "venv/bin/aws")
 }
 

@@ -7,6 +7,7 @@ mod faults;
 mod garbage;
 mod heroku;
 mod query;
+mod reads;
 mod restart;
 mod route53;
 mod web;

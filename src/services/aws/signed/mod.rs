@@ -72,9 +72,27 @@ impl Aws {
         request: &Request<'_>,
         patience: &Patience,
     ) -> Result<Answer, Failure> {
+        self.send_or(service, call, request, patience, |_| false).await
+    }
+
+    /// As [`Aws::send`]; of the answers that say no, those that `means` knows are answers too (a bucket that is in
+    /// another region, an image that is not there).
+    ///
+    /// # Errors
+    /// As [`Aws::send`].
+    pub(super) async fn send_or(
+        &self,
+        service: &Service<'_>,
+        call: &Call<'_>,
+        request: &Request<'_>,
+        patience: &Patience,
+        means: impl Fn(&Answer) -> bool,
+    ) -> Result<Answer, Failure> {
+        let means = &means;
         self.ask(call, patience, None, |session, renew| async move {
             let answer = send(&session, service, call, request).await?;
-            if answer.status < 300 { Ok(answer) } else { Err(refusal::read(call, &answer, &renew)) }
+            let good = answer.status < 300 || means(&answer);
+            if good { Ok(answer) } else { Err(refusal::read(call, &answer, &renew)) }
         })
         .await
     }
