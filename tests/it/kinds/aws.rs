@@ -251,6 +251,8 @@ pub struct Asked {
     /// `Operation` of the target header, `Action` of the form, or `METHOD path`.
     pub operation: String,
     pub body: String,
+    /// Request line and headers.
+    pub head: String,
 }
 
 /// What it answers.
@@ -321,9 +323,9 @@ async fn converse<F: Fn(&Asked) -> Answer>(mut client: TcpStream, script: &F) ->
         seen.drain(..head + length);
         let target = header("x-amz-target").and_then(|target| target.split_once('.').map(|(_, op)| op.to_owned()));
         let action = body.strip_prefix("Action=").and_then(|rest| rest.split('&').next()).map(ToOwned::to_owned);
-        let line = text.lines().next().unwrap_or_default().rsplit_once(' ').map_or("", |(line, _)| line);
-        let operation = target.or(action).unwrap_or_else(|| line.to_owned());
-        let answer = script(&Asked { operation, body });
+        let line = text.lines().next().unwrap_or_default().rsplit_once(' ').map_or("", |(line, _)| line).to_owned();
+        let operation = target.or(action).unwrap_or(line);
+        let answer = script(&Asked { operation, body, head: text });
         let Answer { status, kind, body } = answer;
         let head = format!(
             "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\nx-amzn-requestid: req-1\r\ncontent-length: {}\r\n\r\n",

@@ -1,7 +1,10 @@
 //! Every kind against the contract and against servers that lie, one file per kind.
 
 pub mod aws;
+mod aws_fence;
 mod aws_identity;
+mod aws_limits;
+mod aws_renewed;
 mod cloudwatch_metric;
 mod command;
 mod contract;

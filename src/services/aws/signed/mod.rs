@@ -72,11 +72,7 @@ impl Aws {
         request: &Request<'_>,
         patience: &Patience,
     ) -> Result<Answer, Failure> {
-        self.ask(call, patience, None, |session, renew| async move {
-            let answer = send(&session, service, call, request).await?;
-            if answer.status < 300 { Ok(answer) } else { Err(refusal::read(call, &answer, &renew)) }
-        })
-        .await
+        self.ask(call, patience, None, |session, _| async move { once(&session, service, call, request).await }).await
     }
 
     /// Asks by the query protocol; the root element of the answer.
@@ -110,6 +106,17 @@ impl Aws {
         let answer = self.send(service, call, &Request::json("1.1", target, body), patience).await?;
         json(call, &answer)
     }
+}
+
+/// Sends a request once; a good answer.
+pub(super) async fn once(
+    session: &Arc<Session>,
+    service: &Service<'_>,
+    call: &Call<'_>,
+    request: &Request<'_>,
+) -> Result<Answer, Trouble> {
+    let answer = send(session, service, call, request).await?;
+    if answer.status < 300 { Ok(answer) } else { Err(refusal::read(call, &answer, &session.renew)) }
 }
 
 /// An answer's body as XML; its root.
