@@ -7,6 +7,8 @@
 #[cfg(feature = "aws")]
 mod aws_identity;
 #[cfg(feature = "aws")]
+mod aws_read;
+#[cfg(feature = "aws")]
 mod cloudwatch_metric;
 mod command;
 mod dns;
@@ -86,6 +88,8 @@ pub enum Bind {
 pub static ALL: &[&Kind] = &[
     #[cfg(feature = "aws")]
     &aws_identity::KIND,
+    #[cfg(feature = "aws")]
+    &aws_read::KIND,
     #[cfg(feature = "aws")]
     &cloudwatch_metric::KIND,
     &command::KIND,

@@ -15,6 +15,7 @@ mod ecs_model;
 mod errors;
 mod identity;
 mod metrics;
+mod read;
 mod records;
 mod renew;
 mod rollout;
@@ -49,6 +50,7 @@ pub use ecs_model::{
 };
 pub use identity::Caller;
 pub use metrics::{MetricQuery, Sample, Series};
+pub use read::{KNOWN, PROTOCOLS, Protocol, Reading, iam_action, known_service, opens, refused};
 pub use records::{Alias, RecordSet, difference, normal_name};
 pub use rollout::{Rollout, State};
 pub use swap::Swap;

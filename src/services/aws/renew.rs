@@ -6,7 +6,9 @@
 
 use std::{borrow::Cow, collections::BTreeSet};
 
-use aws_config::profile::{Profile, ProfileSet, profile_file::ProfileFiles};
+#[expect(deprecated, reason = "the new name is in a crate below, which would be a dependency for this name alone")]
+use aws_config::profile::profile_file::ProfileFiles as Files;
+use aws_config::profile::{Profile, ProfileSet};
 use aws_types::os_shim_internal::{Env as Vars, Fs};
 
 use crate::{base::clean_line, plan::nearest, runbook::AwsEnv};
@@ -30,7 +32,7 @@ impl Renew {
     /// Follows the user's configuration as the SDK does.
     pub async fn find(aws: &AwsEnv) -> Self {
         let (vars, given) = (Vars::real(), aws.profile.clone().map(Cow::Owned));
-        let profiles = aws_config::profile::load(&Fs::real(), &vars, &ProfileFiles::default(), given).await;
+        let profiles = aws_config::profile::load(&Fs::real(), &vars, &Files::default(), given).await;
         match profiles {
             Ok(profiles) => Self(follow(&profiles, aws.profile.as_deref(), &vars)),
             Err(broken) => Self(format!("correct the AWS configuration: {}", clean_line(&broken.to_string(), COMMAND))),
@@ -217,7 +219,7 @@ mod tests {
         let vars = Vars::from_slice(&[&all, vars].concat());
         let fs = Fs::from_map(std::collections::HashMap::from([("/c".to_owned(), config.as_bytes().to_vec())]));
         let given_too = given.map(|name| Cow::Owned(name.to_owned()));
-        let profiles = aws_config::profile::load(&fs, &vars, &ProfileFiles::default(), given_too).await.unwrap();
+        let profiles = aws_config::profile::load(&fs, &vars, &Files::default(), given_too).await.unwrap();
         follow(&profiles, given, &vars)
     }
 

@@ -4,6 +4,7 @@ pub mod aws;
 mod aws_fence;
 mod aws_identity;
 mod aws_limits;
+mod aws_read;
 mod aws_renewed;
 mod cloudwatch_metric;
 mod command;
