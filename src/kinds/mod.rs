@@ -38,6 +38,8 @@ mod reading;
 mod route53_set_ttl;
 #[cfg(feature = "aws")]
 mod route53_switch;
+#[cfg(feature = "aws")]
+mod scheduler_switch;
 mod stop;
 mod wait;
 
@@ -116,6 +118,8 @@ pub static ALL: &[&Kind] = &[
     &route53_set_ttl::KIND,
     #[cfg(feature = "aws")]
     &route53_switch::KIND,
+    #[cfg(feature = "aws")]
+    &scheduler_switch::KIND,
     &stop::KIND,
     &wait::KIND,
 ];

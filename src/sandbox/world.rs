@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Fault,
-    aws::{ecs::Ecs, metrics::Metrics, route53::Zone},
+    aws::{ecs::Ecs, events::Rule, metrics::Metrics, route53::Zone, scheduler::Schedule},
     dns::Cache,
     fault::Armed,
     heroku::{Heroku, Rate},
@@ -58,6 +58,10 @@ pub(super) struct World {
     pub effects: VecDeque<Effect>,
     pub zones: Vec<Zone>,
     pub ecs: Ecs,
+    /// EventBridge's rules.
+    pub rules: Vec<Rule>,
+    /// EventBridge Scheduler's schedules.
+    pub schedules: Vec<Schedule>,
     pub heroku: Heroku,
     pub shop: Shop,
     /// True: it differs from what is on disk. Progress of time alone does not count: it can be worked out again.
@@ -91,6 +95,8 @@ impl World {
             format: FORMAT,
             zones: super::story::zones(&names, now),
             ecs: super::story::ecs(&names, &mut seed, now),
+            rules: Rule::story(&names, now),
+            schedules: Schedule::story(&names, now),
             heroku: super::story::heroku(&names, &mut seed, now),
             shop: Shop::default(),
             names,

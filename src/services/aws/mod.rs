@@ -20,6 +20,7 @@ mod records;
 mod renew;
 mod rollout;
 mod route53;
+mod schedules;
 mod session;
 mod signed;
 mod skew;

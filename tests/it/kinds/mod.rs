@@ -27,6 +27,7 @@ mod http_check;
 mod manual;
 mod route53_set_ttl;
 mod route53_switch;
+mod scheduler_switch;
 mod secrets;
 mod stop;
 mod wait;
