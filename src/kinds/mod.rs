@@ -10,6 +10,7 @@ mod acm_issued;
 mod aws_identity;
 #[cfg(feature = "aws")]
 mod cloudformation_in_sync;
+mod aws_read;
 #[cfg(feature = "aws")]
 mod cloudwatch_metric;
 mod command;
@@ -46,6 +47,7 @@ mod route53_set_ttl;
 mod route53_switch;
 #[cfg(feature = "aws")]
 mod s3_synced;
+mod scheduler_switch;
 mod stop;
 mod wait;
 
@@ -102,6 +104,7 @@ pub static ALL: &[&Kind] = &[
     &aws_identity::KIND,
     #[cfg(feature = "aws")]
     &cloudformation_in_sync::KIND,
+    &aws_read::KIND,
     #[cfg(feature = "aws")]
     &cloudwatch_metric::KIND,
     &command::KIND,
@@ -134,6 +137,7 @@ pub static ALL: &[&Kind] = &[
     &route53_switch::KIND,
     #[cfg(feature = "aws")]
     &s3_synced::KIND,
+    &scheduler_switch::KIND,
     &stop::KIND,
     &wait::KIND,
 ];

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Fault,
-    aws::{acm::Acm, cloudformation::CloudFormation, ecr::Ecr, ecs::Ecs, iam::Guard, metrics::Metrics, rds::Rds, route53::Zone, s3::S3},
+    aws::{acm::Acm, cloudformation::CloudFormation, ecr::Ecr, ecs::Ecs, events::Rule, iam::Guard, metrics::Metrics, rds::Rds, route53::Zone, s3::S3, scheduler::Schedule},
     dns::Cache,
     fault::Armed,
     heroku::{Heroku, Rate},
@@ -63,6 +63,10 @@ pub(super) struct World {
     pub ecs: Ecs,
     pub rds: Rds,
     pub s3: S3,
+    /// EventBridge's rules.
+    pub rules: Vec<Rule>,
+    /// EventBridge Scheduler's schedules.
+    pub schedules: Vec<Schedule>,
     pub heroku: Heroku,
     pub shop: Shop,
     /// True: it differs from what is on disk. Progress of time alone does not count: it can be worked out again.
@@ -103,6 +107,8 @@ impl World {
             rds: Rds::new(&names, now),
             s3: S3::new(&names, now),
             ecs: super::story::ecs(&names, &mut seed, now),
+            rules: Rule::story(&names, now),
+            schedules: Schedule::story(&names, now),
             heroku: super::story::heroku(&names, &mut seed, now),
             shop: Shop::default(),
             names,

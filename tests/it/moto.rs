@@ -115,6 +115,11 @@ pub async fn json(service: &str, target: &str, body: Json) -> Json {
     serde_json::from_str(&send(service, "/", &headers, Some(body.to_string())).await).unwrap()
 }
 
+/// REST services in JSON (Scheduler).
+pub async fn rest(service: &str, path: &str, body: Json) -> String {
+    send(service, path, &[("content-type", "application/json")], Some(body.to_string())).await
+}
+
 /// STS, ELB, CloudWatch, EC2.
 pub async fn query(service: &str, form: &str) -> String {
     let headers = [("content-type", "application/x-www-form-urlencoded")];

@@ -9,11 +9,13 @@ pub(super) mod ecr;
 pub(super) mod ecs;
 mod elb;
 pub(super) mod iam;
+pub(super) mod events;
 pub(super) mod metrics;
 mod protocol;
 pub(super) mod rds;
 pub(super) mod route53;
 pub(super) mod s3;
+pub(super) mod scheduler;
 mod secrets;
 mod sigv4;
 mod sts;
@@ -89,12 +91,16 @@ fn service_of(asked: &Asked) -> String {
         ("GraniteService", "monitoring"),
         ("secretsmanager", "secretsmanager"),
         ("AmazonSSM", "ssm"),
+        ("AWSEvents", "events"),
     ];
     if let Some((_, service)) = by_target.iter().find(|(prefix, _)| target.starts_with(prefix)) {
         return (*service).to_owned();
     }
     if asked.path.starts_with("/2013-04-01/") {
         return "route53".into();
+    }
+    if asked.path.starts_with("/schedules") {
+        return "scheduler".into();
     }
     asked.header("host").split('.').next().unwrap_or_default().to_owned()
 }
@@ -142,6 +148,11 @@ fn dispatch(world: &mut World, caller: &Caller<'_>, service: &str, now: Moment) 
             json_service(caller, |operation, params| ecs::answer(world, caller, operation, params, now))
                 .unwrap_or_else(no)
         }
+        "events" => {
+            json_service(caller, |operation, params| events::answer(world, caller, operation, params, now))
+                .unwrap_or_else(no)
+        }
+        "scheduler" => scheduler::answer(world, caller, now).unwrap_or_else(no),
         "secretsmanager" => {
             json_service(caller, |operation, params| secrets::secrets_manager(world, operation, params, now))
                 .unwrap_or_else(no)

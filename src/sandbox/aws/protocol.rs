@@ -121,6 +121,10 @@ pub(super) fn error(asked: &Asked, service: &str, status: u16, code: &str, messa
         let body = json!({ "__type": code, "message": message }).to_string();
         return Reply::new(status, json_type(asked), body).with("x-amzn-errortype", code);
     }
+    if service == "scheduler" {
+        let body = json!({ "Message": message }).to_string();
+        return Reply::new(status, "application/json", body).with("x-amzn-errortype", code);
+    }
     let error = [Node::leaf("Type", "Sender"), Node::leaf("Code", code), Node::leaf("Message", message)];
     let root = Node::of("ErrorResponse", [Node::of("Error", error), Node::leaf("RequestId", request_id)]);
     Reply::new(status, "text/xml", root.document())

@@ -169,6 +169,11 @@ where
     let Call { service, operation, .. } = call;
     let unsent = |why: &str| Failure::new(Class::FailedNothingDone, format!("{why} before {operation} was sent"));
     let mut tries = 0;
+    let mut last: Option<String> = None;
+    let before = |failure: Failure, last: &Option<String>| match last {
+        Some(last) => failure.because(format!("the time before: {last}")),
+        None => failure,
+    };
     let begun = Instant::now();
     loop {
         tries += 1;
@@ -179,14 +184,15 @@ where
         };
         tokio::select! {
             biased;
-            why = patience.over() => return Err(unsent(why)),
+            why = patience.over() => return Err(before(unsent(why), &last)),
             () = turn => {}
         }
         let answer = tokio::select! {
             biased;
             answer = send() => answer,
             why = patience.over() => {
-                return Err(Failure::new(call.lost(), format!("{why} while {service} had not answered {operation}")));
+                let lost = Failure::new(call.lost(), format!("{why} while {service} had not answered {operation}"));
+                return Err(before(lost, &last));
             }
         };
         let Trouble { failure, again } = match answer {
@@ -206,6 +212,7 @@ where
                 failure
             });
         }
+        last = Some(failure.message.clone());
         if let Err(why) = patience.pause(wait).await {
             return Err(failure.because(format!("{why} between two tries")));
         }

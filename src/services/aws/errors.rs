@@ -12,7 +12,11 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErrorMetadata};
 
-use super::call::{ATTEMPT, Again, CONNECT, Call, Effect, Trouble};
+pub(super) use super::renew::Renew;
+use super::{
+    call::{ATTEMPT, Again, CONNECT, Call, Effect, Trouble},
+    skew::skew,
+};
 use crate::base::{Class, Failure, clean_line};
 
 /// A proper answer that says no.
@@ -24,26 +28,11 @@ pub(super) struct Said<'a> {
     pub request_id: &'a str,
 }
 
-/// How credentials are renewed here, in words that can be typed.
-#[derive(Debug, Clone)]
-pub(super) struct Renew(String);
-
-impl Renew {
-    pub fn new(profile: Option<&str>) -> Self {
-        Self(match profile {
-            Some(profile) => format!("renew the credentials: aws sso login --profile {profile}"),
-            None => "renew the credentials: aws sso login, or set AWS_PROFILE or the environment's `profile`".into(),
-        })
-    }
-
-    pub fn hint(&self) -> &str {
-        &self.0
-    }
-}
-
 const THROTTLED: &[&str] = &[
     "BandwidthLimitExceeded",
+    "EC2ThrottledException",
     "PriorRequestNotComplete",
+    "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
     "RequestThrottled",
     "RequestThrottledException",
@@ -64,6 +53,8 @@ const EXPIRED: &[&str] = &[
     "MissingAuthenticationToken",
     "MissingAuthenticationTokenException",
     "RequestExpired",
+    "RequestInTheFuture",
+    "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 ];
@@ -103,6 +94,8 @@ pub(super) fn said(call: &Call<'_>, answer: &Said<'_>, renew: &Renew) -> Trouble
     let (class, again, hint) = if is(THROTTLED) || status == 429 {
         let hint = "AWS limits the rate of requests: wait a little and retry".to_owned();
         (Class::FailedNothingDone, Again::Throttled, Some(hint))
+    } else if let Some(hint) = skew(code, message) {
+        (Class::Denied, Again::No, Some(hint))
     } else if is(EXPIRED) || status == 401 {
         (Class::Denied, Again::No, Some(renew.hint().to_owned()))
     } else if is(FORBIDDEN) || status == 403 {
@@ -228,7 +221,7 @@ mod tests {
 
     fn class(effect: Effect, status: u16, code: &str) -> (Class, Again) {
         let call = Call { service: "S", operation: "Op", iam: "s:Op", effect };
-        let said = said(&call, &Said { status, code, message: "m", request_id: "r" }, &Renew::new(Some("acme")));
+        let said = said(&call, &Said { status, code, message: "m", request_id: "r" }, &Renew::unknown(Some("acme")));
         (said.failure.class, said.again)
     }
 
@@ -248,7 +241,7 @@ mod tests {
     #[test]
     fn a_person_can_act_on_it() {
         let call = Call::changes("ECS", "UpdateService", "ecs:UpdateService");
-        let renew = Renew::new(Some("acme-prod"));
+        let renew = Renew::unknown(Some("acme-prod"));
         let expired = said(&call, &Said { status: 400, code: "ExpiredToken", message: "old", request_id: "" }, &renew);
         assert_eq!(expired.failure.hint.unwrap(), "renew the credentials: aws sso login --profile acme-prod");
         let denied = said(&call, &Said { status: 403, code: "AccessDenied", message: "", request_id: "i" }, &renew);

@@ -2,12 +2,18 @@
 //!
 //! `GetCallerIdentity` needs no permission and cannot be denied by a policy (STS API reference).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::{Aws, Patience, call::Call, session::Service};
+use super::{
+    Aws, Patience,
+    call::{Call, persist},
+    no_keys,
+    session::{Service, Session},
+    signed::{self, Request},
+};
 use crate::{
     base::{Class, Failure},
     plan::Identity,
@@ -64,15 +70,25 @@ impl Aws {
             session = self.ready() => session?,
             why = patience.over() => return Err(Failure::new(Class::FailedNothingDone, format!("{why} without AWS credentials"))),
         };
-        let keys = session.keys.get().await.map_err(|e| self.no_keys(&e))?;
+        self.who(&session, FRESH, patience).await
+    }
+
+    /// Who the keys of a session belong to, at most `age` old.
+    async fn who(&self, session: &Arc<Session>, age: Duration, patience: &Patience) -> Result<Caller, Failure> {
+        let keys = session.keys.get().await.map_err(|e| no_keys(&e, session).hint(session.renew.hint()))?;
         let key = keys.access_key_id().to_owned();
         if let Some(known) = self.known.lock().await.as_ref()
             && known.key == key
-            && known.at.elapsed() < FRESH
+            && known.at.elapsed() < age
         {
             return Ok(known.caller.clone());
         }
-        let answer = self.query(&STS, &CALL, &[], patience).await?;
+        let request = Request::query(CALL.operation, STS.version, &[]);
+        let answer = persist(&CALL, patience, None, || signed::once(session, &STS, &CALL, &request)).await;
+        if answer.as_ref().is_err_and(|failure| failure.class == Class::Denied) {
+            self.forget().await;
+        }
+        let answer = signed::xml(&CALL, &answer?)?;
         let text = |name: &str| answer.text(&format!("GetCallerIdentityResult/{name}")).to_owned();
         let caller = Caller {
             account: text("Account"),
@@ -87,31 +103,53 @@ impl Aws {
         Ok(caller)
     }
 
+    /// A session that is ready and whose keys belong to the environment's account. A key belongs to one account for
+    /// ever, so each is asked about once.
+    ///
+    /// # Errors
+    /// As [`Aws::fence`].
+    pub(super) async fn fenced(&self, patience: &Patience) -> Result<Arc<Session>, Failure> {
+        let wanted = self.wanted()?;
+        let session = self.ready().await?;
+        if wanted.is_some() {
+            let caller = self.who(&session, Duration::MAX, patience).await?;
+            self.compare(&caller).await?;
+        }
+        Ok(session)
+    }
+
+    /// The account that the environment names; only a sandbox may name none.
+    fn wanted(&self) -> Result<Option<&str>, Failure> {
+        let wanted = self.env.aws.as_ref().and_then(|aws| aws.account.as_deref());
+        if wanted.is_none() && self.env.kind != EnvKind::Sandbox {
+            let words = format!("environment {} does not say which AWS account it is", self.env.name);
+            return Err(Failure::new(Class::Misconfigured, words).hint("give its `aws` an `account`"));
+        }
+        Ok(wanted)
+    }
+
+    /// Refuses another account than the environment's; the next try reads the credentials again.
+    async fn compare(&self, caller: &Caller) -> Result<(), Failure> {
+        let Some(wanted) = self.wanted()?.filter(|wanted| *wanted != caller.account) else { return Ok(()) };
+        self.forget().await;
+        let name = &self.env.name;
+        let words = format!("environment {name} is account {wanted}, but we are connected to {}", caller.account);
+        Err(Failure::new(Class::Refused, words)
+            .because(format!("connected as {}", caller.arn))
+            .hint("use the profile of the right account, or correct the runbook's environment"))
+    }
+
     /// The fence: compares the account with the environment's.
     ///
     /// # Errors
     /// `Refused` where they differ, showing both; `Misconfigured` where a rehearsal or live
     /// environment names none; as [`Aws::caller`].
     pub async fn fence(&self) -> Result<Identity, Failure> {
-        let wanted = self.env.aws.as_ref().and_then(|aws| aws.account.as_deref());
-        if wanted.is_none() && self.env.kind != EnvKind::Sandbox {
-            let words = format!("environment {} does not say which AWS account it is", self.env.name);
-            return Err(Failure::new(Class::Misconfigured, words).hint("give its `aws` an `account`"));
-        }
+        self.wanted()?;
         let caller = self.caller(&Patience::within(FENCE)).await?;
         let line = format!("account {} {} {}", caller.account, caller.region, caller.role());
-        match wanted {
-            Some(wanted) if wanted != caller.account => Err(Failure::new(
-                Class::Refused,
-                format!(
-                    "environment {} is account {wanted}, but we are connected to {}",
-                    self.env.name, caller.account
-                ),
-            )
-            .because(format!("connected as {}", caller.arn))
-            .hint("use the profile of the right account, or correct the runbook's environment")),
-            _ => Ok(Identity { system: "aws".into(), line }),
-        }
+        self.compare(&caller).await?;
+        Ok(Identity { system: "aws".into(), line })
     }
 }
 

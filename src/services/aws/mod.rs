@@ -19,12 +19,16 @@ mod errors;
 mod identity;
 mod metrics;
 mod rds;
+mod read;
 mod records;
+mod renew;
 mod rollout;
 mod route53;
 mod s3;
+mod schedules;
 mod session;
 mod signed;
+mod skew;
 mod stored;
 mod swap;
 mod weekly;
@@ -57,6 +61,7 @@ pub use ecs_model::{
 pub use identity::Caller;
 pub use metrics::{MetricQuery, Sample, Series};
 pub use rds::{Database, Maintenance, Which};
+pub use read::{KNOWN, PROTOCOLS, Protocol, Reading, iam_action, known_service, opens, refused};
 pub use records::{Alias, RecordSet, difference, normal_name};
 pub use rollout::{Rollout, State};
 pub use s3::{Bucket, Checksum, Listing, Object};
@@ -83,10 +88,6 @@ impl Aws {
         Self { env, session: Mutex::new(None), known: Mutex::new(None), route53_pace }
     }
 
-    fn renew(&self) -> Renew {
-        Renew::new(self.env.aws.as_ref().and_then(|aws| aws.profile.as_deref()))
-    }
-
     /// The configuration, loaded at the first call.
     async fn session(&self) -> Result<Arc<Session>, Failure> {
         let mut session = self.session.lock().await;
@@ -111,30 +112,16 @@ impl Aws {
         let keys = tokio::time::timeout(SIGN_IN, session.keys.get()).await;
         let failure = match keys {
             Ok(Ok(_)) => return Ok(session),
-            Ok(Err(error)) => self.no_keys(&error),
+            Ok(Err(error)) => no_keys(&error, &session),
             Err(_) => Failure::new(Class::Denied, format!("no AWS credentials within {SIGN_IN:?}")),
         };
-        let failure = if failure.hint.is_none() { failure.hint(self.renew().hint()) } else { failure };
+        let failure = if failure.hint.is_none() { failure.hint(session.renew.hint()) } else { failure };
         self.forget().await;
         Err(failure)
     }
 
-    fn no_keys(&self, error: &CredentialsError) -> Failure {
-        // Each cause by its words; the SDK's own chain ends with a debug print of all of it.
-        let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-        let words: Vec<String> = causes.map(ToString::to_string).collect();
-        let cause = clean_line(&words.join(": "), 600);
-        match error {
-            CredentialsError::InvalidConfiguration(_) => {
-                Failure::new(Class::Misconfigured, "the AWS configuration cannot give credentials")
-                    .because(cause)
-                    .hint("compare the environment's `profile` with ~/.aws/config")
-            }
-            _ => Failure::new(Class::Denied, "no AWS credentials").because(cause),
-        }
-    }
-
-    /// Sends one request through [`persist`], with a session that is ready.
+    /// Sends one request through [`persist`], with a session that is ready and of the environment's account: whatever
+    /// it is that asks, nothing of another account is read or changed.
     async fn ask<T, F, Fut>(
         &self,
         call: &Call<'_>,
@@ -148,17 +135,35 @@ impl Aws {
     {
         let session = tokio::select! {
             biased;
-            session = self.ready() => session?,
+            session = self.fenced(patience) => session?,
             why = patience.over() => {
                 let words = format!("{why} before {} was sent", call.operation);
                 return Err(Failure::new(Class::FailedNothingDone, words));
             }
         };
-        let answer = persist(call, patience, pace, || send(session.clone(), self.renew())).await;
+        let answer = persist(call, patience, pace, || send(session.clone(), session.renew.clone())).await;
         if answer.as_ref().is_err_and(|failure| failure.class == Class::Denied) {
             self.forget().await;
         }
         answer
+    }
+}
+
+fn no_keys(error: &CredentialsError, session: &Session) -> Failure {
+    // Each cause by its words; the SDK's own chain ends with a debug print of all of it.
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    let words: Vec<String> = causes.map(ToString::to_string).collect();
+    let cause = clean_line(&words.join(": "), 600);
+    if let Some(role) = session.role.as_ref().filter(|_| cause.contains("not authorized to perform: sts:AssumeRole")) {
+        return Failure::new(Class::Denied, format!("the role {role} may not be assumed")).because(cause).hint(
+            "the keys in use need the permission sts:AssumeRole on it, and the role's trust policy has to name them",
+        );
+    }
+    match error {
+        CredentialsError::InvalidConfiguration(_) => {
+            Failure::new(Class::Misconfigured, "the AWS configuration cannot give credentials").because(cause)
+        }
+        _ => Failure::new(Class::Denied, "no AWS credentials").because(cause),
     }
 }
 

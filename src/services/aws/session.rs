@@ -10,7 +10,8 @@ use std::{
 };
 
 use aws_config::{
-    BehaviorVersion, Region, SdkConfig, identity::IdentityCache, retry::RetryConfig, timeout::TimeoutConfig,
+    BehaviorVersion, Region, SdkConfig, identity::IdentityCache, profile::ProfileFileCredentialsProvider,
+    provider_config::ProviderConfig, retry::RetryConfig, timeout::TimeoutConfig,
 };
 use aws_credential_types::{
     Credentials,
@@ -20,7 +21,10 @@ use aws_smithy_http_client::{Builder, tls};
 use aws_types::service_config::ServiceConfigKey;
 use tokio::sync::Mutex;
 
-use super::call::{ATTEMPT, CONNECT};
+use super::{
+    call::{ATTEMPT, CONNECT},
+    renew::Renew,
+};
 use crate::{
     base::{Class, Failure, clean_line, sandbox},
     runbook::{AwsEnv, Env, EnvKind},
@@ -28,6 +32,8 @@ use crate::{
 
 /// Credentials are asked for again this long before they end.
 const EARLY: Duration = Duration::from_secs(5 * 60);
+/// Credentials that cannot be renewed are used until this long before they end.
+const LAST: Duration = Duration::from_secs(30);
 /// Where nothing says which region: only the sandbox has a default, because a wrong region is another world.
 const SANDBOX_REGION: &str = "eu-west-1";
 
@@ -36,6 +42,10 @@ pub(super) struct Session {
     pub region: String,
     pub keys: Arc<Keys>,
     pub http: reqwest::Client,
+    /// How the credentials are renewed.
+    pub renew: Renew,
+    /// The role that is assumed on top of them.
+    pub role: Option<String>,
     aws: AwsEnv,
     config: SdkConfig,
     route53: OnceLock<aws_sdk_route53::Client>,
@@ -100,22 +110,18 @@ impl Session {
             loopback_only(&aws)?;
         }
         let config = if sandbox { fixed(&aws) } else { chain(&aws).await };
+        let renew = if sandbox { Renew::unknown(aws.profile.as_deref()) } else { Renew::find(&aws).await };
         let Some(region) = config.region().map(ToString::to_string) else {
             return Err(Failure::new(Class::Misconfigured, "no AWS region is known")
                 .hint("give the environment's `aws` a `region`, set AWS_REGION, or give the profile one"));
         };
         let provider = config.credentials_provider().ok_or_else(|| {
-            Failure::new(Class::Denied, "no AWS credentials are configured").hint("see `aws configure`")
+            Failure::new(Class::Denied, "no AWS credentials are configured").hint(renew.hint())
         })?;
-        let provider = match &aws.role {
-            Some(role) if !sandbox => SharedCredentialsProvider::new(
-                aws_config::sts::AssumeRoleProvider::builder(role)
-                    .session_name("gonogo")
-                    .configure(&config)
-                    .build_from_provider(provider)
-                    .await,
-            ),
-            _ => provider,
+        let role = aws.role.clone().filter(|_| !sandbox);
+        let provider = match &role {
+            Some(role) => assumed(role, &aws, &config, provider).await,
+            None => provider,
         };
         let keys = Arc::new(Keys { provider, cached: Mutex::new(None) });
         let config = config
@@ -133,7 +139,7 @@ impl Session {
         }
         let http =
             http.build().map_err(|e| Failure::new(Class::Misconfigured, "no HTTP client").because(e.to_string()))?;
-        Ok(Self { region, keys, http, aws, config, route53: OnceLock::new(), ecs: OnceLock::new() })
+        Ok(Self { region, keys, http, renew, role, aws, config, route53: OnceLock::new(), ecs: OnceLock::new() })
     }
 
     /// Route 53's official client.
@@ -156,7 +162,7 @@ impl Session {
 
     /// The endpoint that the runbook's environment gives, if any.
     fn written(&self, host: &str) -> Option<String> {
-        self.aws.endpoints.get(host).or(self.aws.endpoint.as_ref()).cloned()
+        written(&self.aws, host)
     }
 
     /// The region that a request to a service is signed for.
@@ -184,6 +190,29 @@ impl Session {
             Place::Here | Place::Region(_) => format!("https://{host}.{region}.{suffix}"),
         })
     }
+}
+
+fn written(aws: &AwsEnv, host: &str) -> Option<String> {
+    aws.endpoints.get(host).or(aws.endpoint.as_ref()).cloned()
+}
+
+/// The environment's role, assumed with what the chain gives, at the STS that the environment names.
+async fn assumed(
+    role: &str,
+    aws: &AwsEnv,
+    config: &SdkConfig,
+    provider: SharedCredentialsProvider,
+) -> SharedCredentialsProvider {
+    let config = match written(aws, "sts") {
+        Some(endpoint) => config.to_builder().endpoint_url(endpoint).build(),
+        None => config.clone(),
+    };
+    let provider = aws_config::sts::AssumeRoleProvider::builder(role)
+        .session_name("gonogo")
+        .configure(&config)
+        .build_from_provider(provider)
+        .await;
+    SharedCredentialsProvider::new(provider)
 }
 
 /// As an SDK client looks it up: the service's own setting before the one for all.
@@ -250,11 +279,13 @@ fn fixed(aws: &AwsEnv) -> SdkConfig {
         .build()
 }
 
-/// The user's configuration, as every AWS tool reads it.
+/// The user's configuration, as every AWS tool reads it: a profile that is named beats the keys in the environment's
+/// variables, as `--profile` does in the AWS CLI; the SDK's own chain would take the variables.
 async fn chain(aws: &AwsEnv) -> SdkConfig {
     let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+    let http = Builder::new().tls_provider(ring).build_https();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(Builder::new().tls_provider(ring).build_https())
+        .http_client(http.clone())
         .retry_config(RetryConfig::disabled())
         .timeout_config(limits());
     if let Some(region) = &aws.region {
@@ -263,7 +294,15 @@ async fn chain(aws: &AwsEnv) -> SdkConfig {
     if let Some(profile) = &aws.profile {
         loader = loader.profile_name(profile);
     }
-    loader.load().await
+    let config = loader.load().await;
+    let Some(profile) = &aws.profile else { return config };
+    let asks = ProviderConfig::without_region()
+        .with_region(config.region().cloned())
+        .with_http_client(http)
+        .with_retry_config(RetryConfig::disabled())
+        .with_timeout_config(limits());
+    let named = ProfileFileCredentialsProvider::builder().configure(&asks).profile_name(profile).build();
+    config.into_builder().credentials_provider(SharedCredentialsProvider::new(named)).build()
 }
 
 /// A sandbox environment must not be able to reach the real world, whatever the file says.
@@ -304,9 +343,17 @@ impl Keys {
         {
             return Ok(keys.clone());
         }
-        let fresh = self.provider.provide_credentials().await?;
-        *cached = Some(fresh.clone());
-        Ok(fresh)
+        match self.provider.provide_credentials().await {
+            Ok(fresh) => {
+                *cached = Some(fresh.clone());
+                Ok(fresh)
+            }
+            // A sign-in that ended lets the keys that it gave live on for a while.
+            Err(error) => cached
+                .clone()
+                .filter(|keys| keys.expiry().is_some_and(|end| end > SystemTime::now() + LAST))
+                .ok_or(error),
+        }
     }
 }
 

@@ -251,6 +251,8 @@ pub struct Asked {
     /// `Operation` of the target header, `Action` of the form, or `METHOD path`.
     pub operation: String,
     pub body: String,
+    /// Request line and headers.
+    pub head: String,
 }
 
 /// What it answers.
@@ -332,9 +334,9 @@ async fn converse<F: Fn(&Asked) -> (Answer, Headers)>(mut client: TcpStream, scr
         seen.drain(..head + length);
         let target = header("x-amz-target").and_then(|target| target.split_once('.').map(|(_, op)| op.to_owned()));
         let action = body.strip_prefix("Action=").and_then(|rest| rest.split('&').next()).map(ToOwned::to_owned);
-        let line = text.lines().next().unwrap_or_default().rsplit_once(' ').map_or("", |(line, _)| line);
-        let operation = target.or(action).unwrap_or_else(|| line.to_owned());
-        let (answer, headers) = script(&Asked { operation, body });
+        let line = text.lines().next().unwrap_or_default().rsplit_once(' ').map_or("", |(line, _)| line).to_owned();
+        let operation = target.or(action).unwrap_or(line);
+        let (answer, headers) = script(&Asked { operation, body, head: text });
         let Answer { status, kind, body } = answer;
         let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let head = format!(

@@ -2,8 +2,12 @@
 
 mod acm_issued;
 pub mod aws;
+mod aws_fence;
 mod aws_identity;
 mod cloudformation_in_sync;
+mod aws_limits;
+mod aws_read;
+mod aws_renewed;
 mod cloudwatch_metric;
 mod command;
 mod contract;
@@ -28,6 +32,7 @@ mod rds_status;
 mod route53_set_ttl;
 mod route53_switch;
 mod s3_synced;
+mod scheduler_switch;
 mod secrets;
 mod stop;
 mod wait;

@@ -89,10 +89,10 @@ impl Aws {
         means: impl Fn(&Answer) -> bool,
     ) -> Result<Answer, Failure> {
         let means = &means;
-        self.ask(call, patience, None, |session, renew| async move {
+        self.ask(call, patience, None, |session, _| async move {
             let answer = send(&session, service, call, request).await?;
             let good = answer.status < 300 || means(&answer);
-            if good { Ok(answer) } else { Err(refusal::read(call, &answer, &renew)) }
+            if good { Ok(answer) } else { Err(refusal::read(call, &answer, &session.renew)) }
         })
         .await
     }
@@ -128,6 +128,17 @@ impl Aws {
         let answer = self.send(service, call, &Request::json("1.1", target, body), patience).await?;
         json(call, &answer)
     }
+}
+
+/// Sends a request once; a good answer.
+pub(super) async fn once(
+    session: &Arc<Session>,
+    service: &Service<'_>,
+    call: &Call<'_>,
+    request: &Request<'_>,
+) -> Result<Answer, Trouble> {
+    let answer = send(session, service, call, request).await?;
+    if answer.status < 300 { Ok(answer) } else { Err(refusal::read(call, &answer, &session.renew)) }
 }
 
 /// An answer's body as XML; its root.

@@ -55,7 +55,7 @@ mod tests {
         let headers = [("x-amzn-errortype", kind), ("x-amzn-requestid", "id-1")];
         let headers = headers.into_iter().filter(|(_, value)| !value.is_empty());
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        read(&CALL, &Answer { status: 400, headers, body: body.as_bytes().to_vec() }, &Renew::new(None))
+        read(&CALL, &Answer { status: 400, headers, body: body.as_bytes().to_vec() }, &Renew::unknown(None))
     }
 
     #[test]
