@@ -30,12 +30,17 @@ mod heroku_scale;
 #[cfg(feature = "heroku")]
 mod heroku_state;
 mod http_check;
+mod inner;
 mod manual;
 mod reading;
+#[cfg(feature = "aws")]
+mod route53;
 #[cfg(feature = "aws")]
 mod route53_set_ttl;
 #[cfg(feature = "aws")]
 mod route53_switch;
+#[cfg(feature = "aws")]
+mod route53_weights;
 mod stop;
 mod wait;
 
@@ -112,6 +117,8 @@ pub static ALL: &[&Kind] = &[
     &route53_set_ttl::KIND,
     #[cfg(feature = "aws")]
     &route53_switch::KIND,
+    #[cfg(feature = "aws")]
+    &route53_weights::KIND,
     &stop::KIND,
     &wait::KIND,
 ];

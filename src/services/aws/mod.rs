@@ -47,9 +47,11 @@ pub use ecs_model::{
 };
 pub use identity::Caller;
 pub use metrics::{MetricQuery, Sample, Series};
-pub use records::{Alias, RecordSet, difference, normal_name};
+pub use records::{Alias, Cidr, Geo, GeoProximity, RecordSet, agree, difference};
+pub(crate) use records::{plain_value, told_values};
 pub use rollout::{Rollout, State};
-pub use swap::Swap;
+pub use route53::{ZoneRef, lies_in, normal_name, shown_name};
+pub use swap::{APART, Place, Swap, look};
 
 /// Credentials from a command or a browser sign-in may take this long; then something is stuck.
 const SIGN_IN: Duration = Duration::from_secs(30);

@@ -23,6 +23,7 @@ mod http_check;
 mod manual;
 mod route53_set_ttl;
 mod route53_switch;
+mod route53_weights;
 mod secrets;
 mod stop;
 mod wait;
