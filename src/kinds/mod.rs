@@ -37,10 +37,13 @@ mod heroku_scale;
 #[cfg(feature = "heroku")]
 mod heroku_state;
 mod http_check;
+mod inner;
 mod manual;
 #[cfg(feature = "aws")]
 mod rds_status;
 mod reading;
+#[cfg(feature = "aws")]
+mod route53;
 #[cfg(feature = "aws")]
 mod route53_set_ttl;
 #[cfg(feature = "aws")]
@@ -48,6 +51,7 @@ mod route53_switch;
 #[cfg(feature = "aws")]
 mod s3_synced;
 mod scheduler_switch;
+mod route53_weights;
 mod stop;
 mod wait;
 
@@ -138,6 +142,7 @@ pub static ALL: &[&Kind] = &[
     #[cfg(feature = "aws")]
     &s3_synced::KIND,
     &scheduler_switch::KIND,
+    &route53_weights::KIND,
     &stop::KIND,
     &wait::KIND,
 ];

@@ -1,235 +1,158 @@
-//! `route53.set_ttl`: the same record, a new TTL.
+//! `route53.set_ttl`: the same records, a new TTL.
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
-use serde_json::Value as Json;
-
-use super::{Bind, Kind};
+use super::{
+    Bind, Kind,
+    route53::{
+        NEEDS, record,
+        transaction::{Transaction, Wanted, changeable},
+        zone,
+    },
+};
 use crate::{
     base::{Class, Failure},
-    plan::{Action, Cx, Done, Doubt, Finding, Identity, Param, Params, Permission, Shape},
+    plan::{Action, Doubt, Param, Params, Shape},
     services::{
         Services,
-        aws::{Aws, Patience, RecordSet, Swap, normal_name},
+        aws::{Place, RecordSet, ZoneRef},
     },
 };
 
 /// Registry entry.
 pub static KIND: Kind = Kind {
     name: "route53.set_ttl",
-    summary: "gives a Route 53 record another TTL and keeps everything else",
+    summary: "gives Route 53 records another TTL and keeps everything else",
     docs: "\
 Captures every record set of the name and type whole (`ListResourceRecordSets`), then sends **one**
 `ChangeResourceRecordSets` batch `DELETE(old) + CREATE(new)`. Route 53 applies a batch whole or not at all, and
-`DELETE` must match value and TTL exactly: a record that somebody changed meanwhile is refused, not overwritten.
-Then waits until `GetChange` says `INSYNC` and reads the record again. A record that has the TTL already is left alone.
+`DELETE` must match value and TTL exactly: a record that somebody changed meanwhile is refused, not overwritten, and
+the failure shows what was captured, what was found and what was wanted.
+Then waits until `GetChange` says `INSYNC` and reads the records again. Records that have the TTL already are left alone.
 
-Without `set_identifier`, every record set of the name and type (weighted, latency, …) gets the TTL.
+`records = [{ name = \"…\", type = \"A\" }, { name = \"…\", type = \"AAAA\" }]` changes several in the same batch; a record's
+own `ttl` goes before the step's. Without `set_identifier`, every record set of the name and type (weighted, latency, …)
+gets the TTL; weighted ones must all have the same.
+
+`zone` is an id or a name. Zones that share a name are told apart by `private` and `vpc`; where they are not, the step
+is refused and names them all. Names may be international, with or without the last dot, `*` or `\\052`.
 
 What hurts people: an alias has no TTL of its own (refused here with words); the twins AAAA and HTTPS have TTLs of
-their own; Terraform puts the old TTL back at its next apply; caches keep the *old* TTL until it has run out, so wait
-with `dns.wait_ttl` before the switch.
+their own (told where they are left out); Terraform puts the old TTL back at its next apply; caches keep the *old* TTL
+until it has run out, so wait with `dns.wait_ttl` before the switch.
 
-`rollback = \"restore\"` swaps back in the same way and is refused where the record is no longer what this step wrote.
+`rollback = \"restore\"` puts back exactly what was captured, in the same way, and is refused where the records are no longer
+what this step wrote.
 
 Limits: at most two Route 53 requests a second leave gonogo; throttling (HTTP 400 `Throttling`,
-`PriorRequestNotComplete`) is waited out within the timeout. Records made by a traffic policy cannot be changed.
+`PriorRequestNotComplete`) is waited out within the timeout. One batch holds at most 1000 records and 32,000 characters of
+values, old and new together. Records of a traffic policy, and record sets with a field that this version does not
+know, are refused.
 
-API: Route 53 `ListHostedZonesByName`, `ListResourceRecordSets`, `ChangeResourceRecordSets`, `GetChange`.
-Evidence: `change_id`, `old_ttl`, `new_ttl` (seconds, the largest of several), `insync_at`, `old`, `new`.",
+API: Route 53 `ListHostedZonesByName`, `GetHostedZone` (with `vpc`), `ListResourceRecordSets`, `ChangeResourceRecordSets`,
+`GetChange`.
+Evidence: `change_id`, `name`, `type` (the first), `names`, `old_ttl`, `new_ttl` (seconds, the largest of several),
+`insync_at`, `old`, `new`.",
     params: PARAMS,
     doubt: Doubt::Swap,
-    needs: &[
-        "route53:ChangeResourceRecordSets",
-        "route53:GetChange",
-        "route53:ListHostedZonesByName",
-        "route53:ListResourceRecordSets",
-        "sts:GetCallerIdentity",
-    ],
+    needs: NEEDS,
     example: include_str!("../../runbooks/kinds/route53.set_ttl.toml"),
     bind: Bind::Action(bind),
 };
 
+const TTL: Param =
+    Param { name: "ttl", shape: Shape::Count, required: false, help: "seconds, at most 2147483647; needed" };
+
 const PARAMS: &[Param] = &[
-    Param { name: "zone", shape: Shape::Text, required: true, help: "id or name of the hosted zone" },
-    Param { name: "name", shape: Shape::Text, required: true, help: "name of the record, in full" },
-    Param { name: "type", shape: Shape::Text, required: true, help: "A, AAAA, CNAME, …" },
-    Param { name: "ttl", shape: Shape::Count, required: true, help: "seconds, at most 2147483647" },
+    zone::ZONE,
+    zone::PRIVATE,
+    zone::VPC,
+    record::NAME,
+    record::TYPE,
+    TTL,
+    record::IDENTIFIER,
     Param {
-        name: "set_identifier",
-        shape: Shape::Text,
+        name: "records",
+        shape: Shape::Any,
         required: false,
-        help: "only this one of several; default: all",
+        help: "several in one batch: [{ name = …, type = …, ttl = …, set_identifier = … }, …]",
     },
 ];
 
-/// Types that Route 53 takes (`RRType`).
-const TYPES: &[&str] = &[
-    "A", "AAAA", "CAA", "CNAME", "DS", "HTTPS", "MX", "NAPTR", "NS", "PTR", "SOA", "SPF", "SRV", "SSHFP", "SVCB",
-    "TLSA", "TXT",
-];
+const RECORD: &[Param] = &[record::NAME, record::TYPE, TTL, record::IDENTIFIER];
 
-/// Reads `type`; the mistake points at it.
-pub(super) fn record_type(params: &mut Params<'_>) -> String {
-    let text = params.text("type");
-    let known = TYPES.contains(&text.as_str());
-    if !text.is_empty() && !known {
-        let upper = text.to_ascii_uppercase();
-        let help = TYPES.contains(&upper.as_str()).then(|| format!("did you mean \"{upper}\"?"));
-        let span = params.place_of("type");
-        params.mistake(span, "`type` must be a record type of Route 53", "not a record type", help);
-    }
-    text
-}
-
-/// Reads `ttl`; the mistake points at it.
-pub(super) fn ttl(params: &mut Params<'_>) -> Option<i64> {
-    let ttl = params.opt_count("ttl")?;
-    let fits = i64::try_from(ttl).ok().filter(|ttl| *ttl <= i64::from(i32::MAX));
-    if fits.is_none() {
-        let span = params.place_of("ttl");
-        params.mistake(span, "`ttl` must be at most 2147483647 seconds", "too large (RFC 2181, section 8)", None);
-    }
-    fits
-}
-
-/// Reads `name` and, where the zone is given by name, holds that the record lies in it.
-pub(super) fn record_name(params: &mut Params<'_>, zone: &str) -> String {
-    let name = params.text("name");
-    let (record, parent) = (normal_name(&name), normal_name(zone));
-    let by_name = zone.contains('.');
-    if !name.is_empty() && by_name && record != parent && !record.ends_with(&format!(".{parent}")) {
-        let span = params.place_of("name");
-        params.mistake(span, format!("`{name}` does not lie in the zone {zone}"), "outside the zone", None);
-    }
-    name
-}
-
-/// Refuses what cannot be changed by hand.
-pub(super) fn changeable(set: &RecordSet) -> Result<(), Failure> {
-    if set.traffic_policy.is_some() {
-        let words = format!("{} was made by a traffic policy and cannot be changed by itself", set.line());
-        return Err(Failure::new(Class::Misconfigured, words).hint("change the traffic policy instance"));
-    }
-    Ok(())
-}
-
-struct SetTtl {
-    services: Arc<Services>,
-    zone: String,
-    name: String,
-    r#type: String,
+/// A record and its new TTL.
+struct One {
+    place: Place,
     ttl: i64,
     set_identifier: Option<String>,
 }
 
+struct SetTtl(Vec<One>);
+
 fn bind(params: &mut Params<'_>, services: &Arc<Services>) -> Arc<dyn Action> {
-    let zone = params.text("zone");
-    Arc::new(SetTtl {
-        services: services.clone(),
-        name: record_name(params, &zone),
-        zone,
-        r#type: record_type(params),
-        ttl: ttl(params).unwrap_or_default(),
-        set_identifier: params.opt_text("set_identifier"),
-    })
+    let zone = zone::read(params);
+    let for_all = if params.has("records") { record::ttl(params) } else { None };
+    let records = record::each(params, RECORD, |params| {
+        let place = record::place(params, &zone);
+        let ttl = record::ttl(params).or(for_all);
+        if ttl.is_none() && !params.has("ttl") {
+            let help = Some("give it in seconds, such as 60".into());
+            params.mistake(params.place(), "the record needs `ttl`", "`ttl` is missing here", help);
+        }
+        One { place, ttl: ttl.unwrap_or_default(), set_identifier: params.opt_text("set_identifier") }
+    });
+    Arc::new(Transaction::new(services, zone, SetTtl(records)))
 }
 
-impl SetTtl {
-    fn with_ttl(&self, set: &RecordSet) -> Result<RecordSet, Failure> {
-        if self.set_identifier.is_some() && self.set_identifier != set.set_identifier {
-            return Ok(set.clone());
-        }
+impl One {
+    fn is_wanted(&self, set: &RecordSet) -> bool {
+        self.place.holds(set) && (self.set_identifier.is_none() || self.set_identifier == set.set_identifier)
+    }
+
+    fn set(&self, set: &mut RecordSet) -> Result<(), Failure> {
         changeable(set)?;
         if let Some(alias) = &set.alias {
-            let words = format!("{} {} is an alias, and an alias has no TTL of its own", self.r#type, self.name);
+            let words = format!("{} is an alias, and an alias has no TTL of its own", self.place.words());
             return Err(Failure::new(Class::Misconfigured, words)
                 .because(format!("it answers with the TTL of {}, usually 60 s", alias.dns_name))
-                .hint("leave this step out: an alias to a load balancer can be switched at once"));
+                .hint("leave this record out: an alias to a load balancer can be switched at once"));
         }
-        Ok(RecordSet { ttl: Some(self.ttl), ..set.clone() })
+        set.ttl = Some(self.ttl);
+        Ok(())
     }
 }
 
-impl Action for SetTtl {
-    fn does(&self) -> Vec<String> {
-        let Self { zone, name, r#type, ttl, .. } = self;
-        let which = self.set_identifier.as_ref().map(|id| format!(" [{id}]")).unwrap_or_default();
-        vec![
-            format!("Route 53 ListResourceRecordSets: capture {type} {name}{which} of zone {zone}"),
-            format!("Route 53 ChangeResourceRecordSets, one batch: DELETE it as captured, CREATE it with TTL {ttl} s"),
-            "Route 53 GetChange until INSYNC".into(),
-        ]
-    }
-
-    fn needs(&self) -> Vec<Permission> {
-        zone_needs(&self.services.aws, &self.zone)
-    }
-
-    fn doubt(&self) -> Doubt {
-        Doubt::Swap
-    }
-
-    fn fence<'a>(&'a self) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {
-        Box::pin(async { self.services.aws.fence().await.map(Some) })
-    }
-
-    fn capture<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<Json, Failure>> {
-        Box::pin(async move {
-            let patience = Patience::of(cx);
-            let aws = &self.services.aws;
-            let zone = aws.zone_id(&self.zone, &patience).await?;
-            let before = aws.record_sets(&zone, &self.name, &self.r#type, &patience).await?;
-            let wanted = |set: &RecordSet| self.set_identifier.is_none() || self.set_identifier == set.set_identifier;
-            if !before.iter().any(wanted) {
-                return Err(missing(&self.zone, &self.name, &self.r#type, &before));
+impl Wanted for SetTtl {
+    fn places(&self) -> Vec<Place> {
+        let mut places: Vec<Place> = Vec::new();
+        for One { place, .. } in &self.0 {
+            if !places.contains(place) {
+                places.push(place.clone());
             }
-            let after = before.iter().map(|set| self.with_ttl(set)).collect::<Result<_, _>>()?;
-            let name = normal_name(&self.name);
-            Ok(Swap { zone, name, r#type: self.r#type.clone(), before, after }.to_captured())
-        })
+        }
+        places
     }
 
-    fn apply<'a>(&'a self, cx: &'a Cx, captured: &'a Json) -> BoxFuture<'a, Result<Done, Failure>> {
-        Box::pin(async move { Swap::from_captured(captured)?.run(&self.services.aws, cx).await })
+    fn does(&self) -> Vec<String> {
+        let line = |One { place, ttl, set_identifier }: &One| {
+            let which = set_identifier.as_ref().map(|id| format!(" [{id}]")).unwrap_or_default();
+            format!("DELETE {}{which} as captured, CREATE it with TTL {ttl} s", place.words())
+        };
+        self.0.iter().map(line).collect()
     }
 
-    fn restore<'a>(&'a self, cx: &'a Cx, captured: &'a Json) -> BoxFuture<'a, Result<Done, Failure>> {
-        Box::pin(async move { Swap::from_captured(captured)?.back().run(&self.services.aws, cx).await })
+    fn plan(&self, zone: &ZoneRef, found: &[RecordSet]) -> Result<Vec<RecordSet>, Failure> {
+        let places = self.places();
+        let mut after: Vec<RecordSet> =
+            found.iter().filter(|set| places.iter().any(|place| place.holds(set))).cloned().collect();
+        for one in &self.0 {
+            let mut wanted = after.iter_mut().filter(|set| one.is_wanted(set)).peekable();
+            if wanted.peek().is_none() {
+                return Err(record::missing(zone, &one.place, one.set_identifier.as_deref(), found));
+            }
+            wanted.try_for_each(|set| one.set(set))?;
+        }
+        Ok(after)
     }
-
-    fn probe<'a>(&'a self, cx: &'a Cx, captured: &'a Json, back: bool) -> BoxFuture<'a, Result<Finding, Failure>> {
-        Box::pin(async move {
-            let swap = Swap::from_captured(captured)?;
-            let swap = if back { swap.back() } else { swap };
-            swap.probe(&self.services.aws, cx).await
-        })
-    }
-}
-
-/// What a change of a record in this zone needs; the id of a zone given by name is known when it is looked up.
-pub(super) fn zone_needs(aws: &Aws, zone: &str) -> Vec<Permission> {
-    let id = zone.trim_start_matches("/hostedzone/");
-    let by_name = id.contains('.');
-    let zone = aws.global_arn("route53", &format!("hostedzone/{}", if by_name { "*" } else { id }));
-    let mut needs = vec![
-        Permission::new("route53:ListResourceRecordSets", &zone),
-        Permission::new("route53:ChangeResourceRecordSets", &zone),
-        Permission::new("route53:GetChange", aws.global_arn("route53", "change/*")),
-    ];
-    if by_name {
-        needs.push(Permission::anywhere("route53:ListHostedZonesByName"));
-    }
-    needs
-}
-
-/// There is no such record set; says which ones there are.
-pub(super) fn missing(zone: &str, name: &str, r#type: &str, found: &[RecordSet]) -> Failure {
-    let words = match found {
-        [] => format!("zone {zone} has no {type} record {name}"),
-        _ => format!("no {type} record set of {name} has that set_identifier"),
-    };
-    let failure = Failure::new(Class::Misconfigured, words);
-    found.iter().fold(failure, |failure, set| failure.because(format!("found {}", set.line())))
 }

@@ -6,10 +6,10 @@ use chrono::{DateTime, Local, Utc};
 use futures_util::future::BoxFuture;
 use serde_json::{Value as Json, json};
 
-use super::{Bind, Kind};
+use super::{Bind, Kind, inner};
 use crate::{
     base::{Class, Failure, short_duration},
-    plan::{Action, Check, Cx, Done, Doubt, Finding, Param, Params, Permission, Shape, nearest},
+    plan::{Action, Check, Cx, Done, Doubt, Finding, Param, Params, Permission, Shape},
     runbook::value,
     services::Services,
 };
@@ -53,7 +53,9 @@ Changes nothing. What hurts people: waiting for a time where a check would do.",
 fn until(params: &mut Params<'_>, services: &Arc<Services>) -> Option<End> {
     let raw = params.raw("until")?;
     let moment = match &raw.kind {
-        value::Kind::Table(table) => return so(params, table, raw.span.clone(), services).map(End::So),
+        value::Kind::Table(table) => {
+            return inner::check(params, "until", table, raw.span.clone(), services).map(End::So);
+        }
         value::Kind::Time(moment) => Some(moment.to_utc()),
         value::Kind::Text(text) => DateTime::parse_from_rfc3339(text.trim()).ok().map(|moment| moment.to_utc()),
         _ => None,
@@ -63,30 +65,6 @@ fn until(params: &mut Params<'_>, services: &Arc<Services>) -> Option<End> {
         params.mistake(raw.span.clone(), message, "expected 2026-12-06T02:15:00+01:00 or { kind = … }", None);
     }
     moment.map(End::Until)
-}
-
-/// The check of `until = { kind = … }`, bound as any other.
-fn so(
-    params: &mut Params<'_>,
-    table: &value::Table,
-    span: value::Span,
-    services: &Arc<Services>,
-) -> Option<Arc<dyn Check>> {
-    let named = table.get("kind").map(|entry| &entry.value);
-    let (name, place) = match named {
-        Some(value::Value { kind: value::Kind::Text(name), span }) => (name.as_str(), span.clone()),
-        _ => ("", span),
-    };
-    let Some(Kind { params: spec, bind: Bind::Check(bind) | Bind::Both(bind, _), .. }) = super::find(name) else {
-        let checks = super::ALL.iter().filter(|kind| matches!(kind.bind, Bind::Check(_) | Bind::Both(..)));
-        let help = nearest(name, checks.map(|kind| kind.name)).map(|near| format!("did you mean `{near}`?"));
-        params.mistake(place, "`until` needs the kind of a check", "not a check", help);
-        return None;
-    };
-    let mut inner = Params::new(name, place, table, spec);
-    let check = bind(&mut inner, services);
-    params.absorb(inner);
-    Some(check)
 }
 
 enum End {

@@ -67,6 +67,11 @@ pub use rollout::{Rollout, State};
 pub use s3::{Bucket, Checksum, Listing, Object};
 pub use swap::Swap;
 pub use weekly::Weekly;
+pub use records::{Alias, Cidr, Geo, GeoProximity, RecordSet, agree, difference};
+pub(crate) use records::{plain_value, told_values};
+pub use rollout::{Rollout, State};
+pub use route53::{ZoneRef, lies_in, normal_name, shown_name};
+pub use swap::{APART, Place, Swap, look};
 
 /// Credentials from a command or a browser sign-in may take this long; then something is stuck.
 const SIGN_IN: Duration = Duration::from_secs(30);

@@ -3,13 +3,18 @@
 //!
 //! Fields: "ResourceRecordSet" of the Route 53 API reference.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, net::Ipv6Addr};
 
-use aws_sdk_route53::types::{
-    AliasTarget, CidrRoutingConfig, Coordinates, GeoLocation, GeoProximityLocation, ResourceRecord, ResourceRecordSet,
-};
-use aws_smithy_types::error::operation::BuildError;
 use serde::{Deserialize, Serialize};
+
+use super::route53::{normal_name, shown_name};
+use crate::base::clean_line;
+
+/// A line tells so many values, and so much of each; a TXT record may have thousands of characters.
+const TOLD_VALUES: usize = 6;
+const TOLD_VALUE: usize = 100;
+/// So many record sets are told when something differs.
+const TOLD_SETS: usize = 6;
 
 /// A record set, whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +62,9 @@ pub struct RecordSet {
     /// Geoproximity routing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub geo_proximity: Option<GeoProximity>,
+    /// Elements of AWS's answer that we do not know and could not put back; such a set is not changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
 }
 
 /// An alias target.
@@ -70,219 +78,237 @@ pub struct Alias {
     pub evaluate_health: bool,
 }
 
-/// Geolocation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Geolocation; codes as AWS has them, `*` is the default country.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Geo {
+    /// `EU`, ….
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    continent: Option<String>,
+    pub continent: Option<String>,
+    /// `DE`, ….
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    country: Option<String>,
+    pub country: Option<String>,
+    /// Of the United States and Ukraine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    subdivision: Option<String>,
+    pub subdivision: Option<String>,
 }
 
 /// IP-based routing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cidr {
-    collection: String,
-    location: String,
+    /// Id of the collection.
+    pub collection: String,
+    /// Location within it; `*` is the default.
+    pub location: String,
 }
 
 /// Geoproximity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GeoProximity {
+    /// AWS region of the endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    region: Option<String>,
+    pub region: Option<String>,
+    /// AWS Local Zone group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    local_zone_group: Option<String>,
+    pub local_zone_group: Option<String>,
+    /// As AWS writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    latitude: Option<String>,
+    pub latitude: Option<String>,
+    /// As AWS writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    longitude: Option<String>,
+    pub longitude: Option<String>,
+    /// -99 to 99.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    bias: Option<i32>,
+    pub bias: Option<i32>,
 }
 
 impl RecordSet {
-    /// True where both say the same: the order of values has no meaning in DNS, nor has the case or
-    /// the last dot of an alias's name.
+    /// True where both say the same: the order of values has no meaning in DNS, nor has the spelling of the name itself,
+    /// of an address or of a name that is a value.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
-        let plain = |set: &Self| {
-            let mut set = set.clone();
-            set.values.sort();
-            if let Some(alias) = &mut set.alias {
-                alias.dns_name = alias.dns_name.trim_end_matches('.').to_ascii_lowercase();
-            }
-            set
-        };
-        plain(self) == plain(other)
+        self.plain() == other.plain()
     }
 
-    /// Which of the record sets of a name and type this is.
+    fn plain(&self) -> Self {
+        let mut set = self.clone();
+        set.name = normal_name(&set.name);
+        for value in &mut set.values {
+            *value = plain_value(&set.r#type, value);
+        }
+        set.values.sort();
+        if let Some(alias) = &mut set.alias {
+            alias.dns_name = plain_value("CNAME", &alias.dns_name);
+        }
+        set
+    }
+
+    /// True for the same name, type and identifier: what makes it this record set.
     #[must_use]
-    pub fn key(&self) -> (&str, &str, Option<&str>) {
-        (&self.name, &self.r#type, self.set_identifier.as_deref())
+    pub fn same_key(&self, other: &Self) -> bool {
+        self.is(&other.name, &other.r#type) && self.set_identifier == other.set_identifier
     }
 
-    /// In one line: `CNAME shop.acme.example. 60 s → old.example.net`.
+    /// True for a record set of this name and type.
+    #[must_use]
+    pub fn is(&self, name: &str, r#type: &str) -> bool {
+        self.r#type == r#type && normal_name(&self.name) == normal_name(name)
+    }
+
+    /// `CNAME shop.acme.example [blue]`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let which = self.set_identifier.as_ref().map(|id| format!(" [{id}]")).unwrap_or_default();
+        format!("{} {}{which}", self.r#type, shown_name(&self.name))
+    }
+
+    /// In one line: `CNAME shop.acme.example 60 s → old.example.net`.
     #[must_use]
     pub fn line(&self) -> String {
-        let mut line = format!("{} {}", self.r#type, self.name.replace("\\052", "*"));
-        if let Some(id) = &self.set_identifier {
-            let _ = write!(line, " [{id}]");
-        }
+        let mut line = self.title();
+        let mut say = |word: &str, what: &dyn std::fmt::Display| {
+            let _infallible = write!(line, " {word}{what}");
+        };
         if let Some(weight) = self.weight {
-            let _ = write!(line, " weight {weight}");
+            say("weight ", &weight);
         }
         for word in [&self.region, &self.failover].into_iter().flatten() {
-            let _ = write!(line, " {word}");
+            say("", word);
+        }
+        if let Some(Geo { continent, country, subdivision }) = &self.geo_location {
+            for word in [continent, country, subdivision].into_iter().flatten() {
+                say("geo ", word);
+            }
+        }
+        if let Some(cidr) = &self.cidr {
+            say("cidr ", &format!("{}/{}", cidr.collection, cidr.location));
+        }
+        if let Some(GeoProximity { region, local_zone_group, latitude, longitude, bias }) = &self.geo_proximity {
+            for word in [region, local_zone_group, latitude, longitude].into_iter().flatten() {
+                say("near ", word);
+            }
+            bias.iter().for_each(|bias| say("bias ", bias));
+        }
+        if self.multi_value_answer == Some(true) {
+            say("", &"multivalue");
+        }
+        if let Some(id) = &self.health_check {
+            say("health check ", id);
         }
         if let Some(ttl) = self.ttl {
-            let _ = write!(line, " {ttl} s");
+            say("", &format!("{ttl} s"));
         }
         match &self.alias {
             Some(alias) => {
-                let _ = write!(line, " → alias {} ({})", alias.dns_name, alias.zone);
+                let health = if alias.evaluate_health { ", with its health" } else { "" };
+                say("→ alias ", &format!("{} ({}{health})", alias.dns_name, alias.zone));
             }
-            None => {
-                let _ = write!(line, " → {}", self.values.join(", "));
-            }
+            None => say("→ ", &told_values(&self.values)),
         }
         line
     }
 
-    /// Takes AWS's type over. Test servers give an alias a TTL of 0; AWS never does.
-    pub(super) fn from_aws(set: &ResourceRecordSet) -> Self {
-        let alias = set.alias_target.as_ref().map(|alias| Alias {
-            zone: alias.hosted_zone_id.clone(),
-            dns_name: alias.dns_name.clone(),
-            evaluate_health: alias.evaluate_target_health,
-        });
-        Self {
-            name: set.name.clone(),
-            r#type: set.r#type.as_str().to_owned(),
-            set_identifier: set.set_identifier.clone(),
-            weight: set.weight,
-            region: set.region.as_ref().map(|region| region.as_str().to_owned()),
-            geo_location: set.geo_location.as_ref().map(|geo| Geo {
-                continent: geo.continent_code.clone(),
-                country: geo.country_code.clone(),
-                subdivision: geo.subdivision_code.clone(),
-            }),
-            failover: set.failover.as_ref().map(|failover| failover.as_str().to_owned()),
-            multi_value_answer: set.multi_value_answer,
-            ttl: if alias.is_some() { None } else { set.ttl },
-            values: set.resource_records().iter().map(|record| record.value.clone()).collect(),
-            alias,
-            health_check: set.health_check_id.clone(),
-            traffic_policy: set.traffic_policy_instance_id.clone(),
-            cidr: set
-                .cidr_routing_config
-                .as_ref()
-                .map(|cidr| Cidr { collection: cidr.collection_id.clone(), location: cidr.location_name.clone() }),
-            geo_proximity: set.geo_proximity_location.as_ref().map(|geo| GeoProximity {
-                region: geo.aws_region.clone(),
-                local_zone_group: geo.local_zone_group.clone(),
-                latitude: geo.coordinates.as_ref().map(|at| at.latitude.clone()),
-                longitude: geo.coordinates.as_ref().map(|at| at.longitude.clone()),
-                bias: geo.bias,
-            }),
+    /// Names of the fields in which two record sets differ.
+    fn differs(&self, other: &Self) -> Vec<&'static str> {
+        let (a, b) = (self.plain(), other.plain());
+        let fields = [
+            (a.ttl != b.ttl, "TTL"),
+            (a.values != b.values, "values"),
+            (a.alias != b.alias, "alias"),
+            (a.weight != b.weight, "weight"),
+            (a.region != b.region, "region"),
+            (a.failover != b.failover, "failover"),
+            (a.geo_location != b.geo_location, "geolocation"),
+            (a.geo_proximity != b.geo_proximity, "geoproximity"),
+            (a.cidr != b.cidr, "CIDR location"),
+            (a.multi_value_answer != b.multi_value_answer, "multivalue answer"),
+            (a.health_check != b.health_check, "health check"),
+            (a.traffic_policy != b.traffic_policy, "traffic policy"),
+            (a.unknown != b.unknown, "fields that gonogo does not know"),
+        ];
+        fields.into_iter().filter(|(differs, _)| *differs).map(|(_, name)| name).collect()
+    }
+}
+
+/// A value as it can be compared: an address may be written in several ways, and a name with or without its last dot.
+pub(crate) fn plain_value(r#type: &str, value: &str) -> String {
+    match r#type {
+        "AAAA" => value.parse::<Ipv6Addr>().map_or_else(|_| value.to_owned(), |address| address.to_string()),
+        "CNAME" | "NS" | "PTR" => value.strip_suffix('.').unwrap_or(value).to_ascii_lowercase(),
+        _ => value.to_owned(),
+    }
+}
+
+/// Values in words, the first of many, the start of long ones.
+pub(crate) fn told_values(values: &[String]) -> String {
+    let told: Vec<String> = values.iter().take(TOLD_VALUES).map(|value| clean_line(value, TOLD_VALUE)).collect();
+    let more = values.len().saturating_sub(TOLD_VALUES);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", told.join(", "))
+}
+
+/// `TTL differs`; `TTL and values differ`.
+fn differing(fields: &[&str]) -> String {
+    match fields {
+        [one] => format!("{one} differs"),
+        [first @ .., last] => format!("{} and {last} differ", first.join(", ")),
+        [] => "it differs".into(),
+    }
+}
+
+/// True where both hold the same record sets.
+#[must_use]
+pub fn agree(a: &[RecordSet], b: &[RecordSet]) -> bool {
+    let has = |sets: &[RecordSet], set: &RecordSet| sets.iter().any(|other| other.same(set));
+    a.len() == b.len() && a.iter().all(|set| has(b, set)) && b.iter().all(|set| has(a, set))
+}
+
+/// What of `found` is not as `expected`: per record set what differs, what was expected (`word`), what was found, and
+/// what is wanted where that is another thing again. Empty: nothing.
+#[must_use]
+pub fn difference(word: &str, expected: &[RecordSet], found: &[RecordSet], wanted: &[RecordSet]) -> Vec<String> {
+    let mut keys: Vec<&RecordSet> = Vec::new();
+    for set in expected.iter().chain(found) {
+        if !keys.iter().any(|key| key.same_key(set)) {
+            keys.push(set);
         }
     }
-
-    /// AWS's type.
-    pub(super) fn to_aws(&self) -> Result<ResourceRecordSet, BuildError> {
-        let records = self.values.iter().map(|value| ResourceRecord::builder().value(value).build());
-        let records = records.collect::<Result<Vec<_>, _>>()?;
-        let alias = self.alias.as_ref().map(|alias| {
-            AliasTarget::builder()
-                .hosted_zone_id(&alias.zone)
-                .dns_name(&alias.dns_name)
-                .evaluate_target_health(alias.evaluate_health)
-                .build()
-        });
-        let cidr = self.cidr.as_ref().map(|cidr| {
-            CidrRoutingConfig::builder().collection_id(&cidr.collection).location_name(&cidr.location).build()
-        });
-        let geo_location = self.geo_location.as_ref().map(|geo| {
-            GeoLocation::builder()
-                .set_continent_code(geo.continent.clone())
-                .set_country_code(geo.country.clone())
-                .set_subdivision_code(geo.subdivision.clone())
-                .build()
-        });
-        ResourceRecordSet::builder()
-            .name(&self.name)
-            .r#type(self.r#type.as_str().into())
-            .set_set_identifier(self.set_identifier.clone())
-            .set_weight(self.weight)
-            .set_region(self.region.as_deref().map(Into::into))
-            .set_geo_location(geo_location)
-            .set_failover(self.failover.as_deref().map(Into::into))
-            .set_multi_value_answer(self.multi_value_answer)
-            .set_ttl(self.ttl)
-            .set_resource_records((!records.is_empty()).then_some(records))
-            .set_alias_target(alias.transpose()?)
-            .set_health_check_id(self.health_check.clone())
-            .set_traffic_policy_instance_id(self.traffic_policy.clone())
-            .set_cidr_routing_config(cidr.transpose()?)
-            .set_geo_proximity_location(self.geo_proximity.as_ref().map(GeoProximity::to_aws).transpose()?)
-            .build()
-    }
-}
-
-impl GeoProximity {
-    fn to_aws(&self) -> Result<GeoProximityLocation, BuildError> {
-        let at = self
-            .latitude
-            .as_ref()
-            .zip(self.longitude.as_ref())
-            .map(|(latitude, longitude)| Coordinates::builder().latitude(latitude).longitude(longitude).build());
-        Ok(GeoProximityLocation::builder()
-            .set_aws_region(self.region.clone())
-            .set_local_zone_group(self.local_zone_group.clone())
-            .set_coordinates(at.transpose()?)
-            .set_bias(self.bias)
-            .build())
-    }
-}
-
-/// A name as Route 53 spells it in its answers: lower case, fully qualified, everything but
-/// `a-z 0-9 - _ .` as a three-digit octal escape ("DNS domain name format" of the developer guide).
-#[must_use]
-pub fn normal_name(name: &str) -> String {
-    let mut normal = String::with_capacity(name.len() + 1);
-    for b in name.trim_end_matches('.').bytes() {
-        match b.to_ascii_lowercase() {
-            b @ (b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'\\') => normal.push(char::from(b)),
-            b => {
-                let _ = write!(normal, "\\{b:03o}");
-            }
+    let of = |sets: &'_ [RecordSet], key: &RecordSet| sets.iter().find(|set| set.same_key(key)).cloned();
+    let width = word.chars().count().max("expected".len());
+    let say = |word: &str, set: Option<&RecordSet>| {
+        format!("{word:width$} {}", set.map_or_else(|| "no such record".into(), RecordSet::line))
+    };
+    let mut lines = Vec::new();
+    let mut untold = 0_usize;
+    for key in keys {
+        let (before, now, then) = (of(expected, key), of(found, key), of(wanted, key));
+        let what = match (&before, &now) {
+            (Some(before), Some(now)) if before.same(now) => continue,
+            (Some(before), Some(now)) => format!("{}", differing(&before.differs(now))),
+            (Some(_), None) => "it is gone".into(),
+            (None, _) => "it is new".into(),
+        };
+        if lines.len() >= 4 * TOLD_SETS {
+            untold += 1;
+            continue;
+        }
+        lines.push(format!("{}: {what}", key.title()));
+        lines.push(say(word, before.as_ref()));
+        lines.push(say("found", now.as_ref()));
+        if !wanted.is_empty() {
+            lines.push(say("wanted", then.as_ref()));
         }
     }
-    normal.push('.');
-    normal
-}
-
-/// What differs between what there ought to be and what there is, one line each; empty: nothing.
-#[must_use]
-pub fn difference(wanted: &[RecordSet], found: &[RecordSet]) -> Vec<String> {
-    let lacks = |sets: &[RecordSet], set: &RecordSet| !sets.iter().any(|other| other.same(set));
-    let gone = wanted.iter().filter(|set| lacks(found, set)).map(|set| format!("expected {}", set.line()));
-    let new = found.iter().filter(|set| lacks(wanted, set)).map(|set| format!("found    {}", set.line()));
-    let mut lines: Vec<_> = gone.chain(new).collect();
-    if !lines.is_empty() && found.is_empty() {
-        lines.push("found    no such record".into());
+    if untold > 0 {
+        lines.push(format!("and {untold} more record sets"));
     }
     lines
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn full() -> RecordSet {
+    pub fn full() -> RecordSet {
         RecordSet {
             name: "shop.acme.example.".into(),
             r#type: "A".into(),
@@ -305,34 +331,48 @@ mod tests {
                 longitude: Some("2".into()),
                 bias: Some(-5),
             }),
+            unknown: Vec::new(),
         }
-    }
-
-    #[test]
-    fn every_field_comes_back() {
-        let alias = Alias { zone: "Z1".into(), dns_name: "alb.example.".into(), evaluate_health: true };
-        let aliased = RecordSet { alias: Some(alias), ttl: None, values: vec![], ..full() };
-        for set in [full(), aliased] {
-            assert_eq!(RecordSet::from_aws(&set.to_aws().unwrap()), set);
-            let json = serde_json::to_string(&set).unwrap();
-            assert_eq!(serde_json::from_str::<RecordSet>(&json).unwrap(), set);
-        }
-    }
-
-    #[test]
-    fn names_as_route_53_spells_them() {
-        assert_eq!(normal_name("Shop.Acme.Example"), "shop.acme.example.");
-        assert_eq!(normal_name("*.acme.example."), "\\052.acme.example.");
-        assert_eq!(normal_name("\\052.acme.example."), "\\052.acme.example.");
     }
 
     #[test]
     fn order_is_no_difference_and_a_ttl_is() {
         let mut turned = full();
         turned.values.reverse();
-        assert!(difference(&[full()], &[turned.clone()]).is_empty());
+        turned.name = "Shop.acme.example".into();
+        assert!(difference("captured", &[full()], &[turned.clone()], &[]).is_empty());
+        assert!(agree(&[full()], &[turned.clone()]));
         turned.ttl = Some(60);
-        assert_eq!(difference(&[full()], &[turned]).len(), 2);
-        assert_eq!(difference(&[full()], &[])[1], "found    no such record");
+        assert!(!agree(&[full()], &[turned.clone()]) && !agree(&[full()], &[]));
+        let wanted = RecordSet { ttl: Some(20), ..full() };
+        let lines = difference("captured", &[full()], &[turned], &[wanted]);
+        assert_eq!(lines[0], "A shop.acme.example [blue]: TTL differs");
+        let starts: Vec<_> = lines.iter().map(|line| line.split(' ').next().unwrap()).collect();
+        assert_eq!(starts, ["A", "captured", "found", "wanted"]);
+        assert!(
+            lines[1].contains(" 300 s ") && lines[2].contains(" 60 s ") && lines[3].contains(" 20 s "),
+            "{lines:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_gone_or_new_is_told() {
+        let lines = difference("captured", &[full()], &[], &[]);
+        assert_eq!(lines[0], "A shop.acme.example [blue]: it is gone");
+        assert_eq!(lines[2], "found    no such record");
+        let lines = difference("captured", &[], &[full()], &[]);
+        assert_eq!(lines[0], "A shop.acme.example [blue]: it is new");
+    }
+
+    #[test]
+    fn a_line_tells_every_field_and_stays_short() {
+        let line = full().line();
+        for part in ["weight 10", "eu-west-1", "PRIMARY", "geo DE", "cidr c/l", "near z", "bias -5", "health check h-1"]
+        {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        let long = RecordSet { values: vec!["x".repeat(4000); 400], ..full() };
+        assert!(long.line().chars().count() < 1000, "{}", long.line().len());
+        assert!(long.line().ends_with("and 394 more"), "{}", long.line());
     }
 }

@@ -1,102 +1,122 @@
-//! Route 53: zones, record sets, one change batch, its progress. At most two requests a second leave
-//! here, whoever asks.
+//! Route 53: record sets, one change batch, its progress. At most two requests a second leave here, whoever asks.
 //!
 //! Relied on (Route 53 API reference): a `ChangeResourceRecordSets` batch is applied whole or not at
 //! all; `DELETE` must match the record set's every value and its TTL, so `DELETE(old) + CREATE(new)` is a
 //! compare-and-swap; `GetChange` says `INSYNC` once every Route 53 server answers with the change.
 
-use aws_sdk_route53::types::{Change, ChangeAction, ChangeBatch, ChangeStatus};
-use aws_smithy_types::error::operation::BuildError;
+mod names;
+mod wire;
+mod zones;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_sdk_route53::{
+    error::SdkError,
+    operation::{
+        change_resource_record_sets::ChangeResourceRecordSetsError,
+        list_resource_record_sets::ListResourceRecordSetsOutput,
+    },
+    types::{Change, ChangeAction, ChangeBatch, ChangeStatus},
+};
+use aws_smithy_runtime_api::{
+    box_error::BoxError,
+    client::{
+        interceptors::{Intercept, context::AfterDeserializationInterceptorContextRef, dyn_dispatch_hint},
+        orchestrator::HttpResponse,
+        runtime_components::RuntimeComponents,
+    },
+};
+use aws_smithy_types::{config_bag::ConfigBag, error::operation::BuildError};
+
+pub use self::{
+    names::{lies_in, normal_name, shown_name},
+    zones::ZoneRef,
+};
 use super::{
     Aws, Patience,
-    call::Call,
-    errors::sdk,
-    records::{RecordSet, normal_name},
+    call::{Call, Trouble},
+    errors::{Renew, garbled, sdk},
+    records::RecordSet,
+    xml::Node,
 };
 use crate::base::{Class, Failure};
 
 const NAME: &str = "Route 53";
-const LIST_ZONES: Call<'_> = Call::reads(NAME, "ListHostedZonesByName", "route53:ListHostedZonesByName");
 const LIST: Call<'_> = Call::reads(NAME, "ListResourceRecordSets", "route53:ListResourceRecordSets");
 const CHANGE: Call<'_> = Call::changes(NAME, "ChangeResourceRecordSets", "route53:ChangeResourceRecordSets");
 const GET_CHANGE: Call<'_> = Call::reads(NAME, "GetChange", "route53:GetChange");
-/// Record sets of one name and type: weighted sets are limited to 100, each page holds up to 300.
-const PAGES: usize = 4;
+/// Pages beyond the first of each name; one name has at most 100 weighted sets of a type, and a page holds 300 sets.
+const MORE_PAGES: usize = 8;
 
 impl Aws {
-    /// The id of a hosted zone, by id or name. A name that a public and a private zone share means
-    /// the public one.
-    ///
-    /// # Errors
-    /// `Misconfigured` where there is none, or several.
-    pub async fn zone_id(&self, zone: &str, patience: &Patience) -> Result<String, Failure> {
-        if let Some(id) = plain_id(zone) {
-            return Ok(id.to_owned());
-        }
-        let name = normal_name(zone);
-        let answer = self
-            .ask(&LIST_ZONES, patience, Some(&self.route53_pace), |session, renew| {
-                let request = session.route53().list_hosted_zones_by_name().dns_name(&name);
-                async move { request.send().await.map_err(|e| sdk(&LIST_ZONES, &e, &renew)) }
-            })
-            .await?;
-        let mut zones: Vec<_> = answer.hosted_zones.into_iter().filter(|zone| zone.name == name).collect();
-        if zones.len() > 1 {
-            zones.retain(|zone| !zone.config.as_ref().is_some_and(|config| config.private_zone));
-        }
-        let ids: Vec<_> = zones.iter().map(|zone| zone.id.trim_start_matches("/hostedzone/").to_owned()).collect();
-        match ids.as_slice() {
-            [id] => Ok(id.clone()),
-            [] => Err(Failure::new(Class::Misconfigured, format!("this account has no public hosted zone {name}"))
-                .hint("check the zone's name and the account; or give the zone's id")),
-            several => {
-                Err(Failure::new(Class::Misconfigured, format!("{name} is the name of {} zones", several.len()))
-                    .because(several.join(", "))
-                    .hint("give the zone's id"))
-            }
-        }
-    }
-
-    /// Every record set of a name and type, in AWS's order; empty where there is none.
+    /// Every record set of each of the names, of all types, in AWS's order; names are as [`normal_name`] gives them.
+    /// One listing serves all names that stand on its page.
     ///
     /// # Errors
     /// `Misconfigured` where there is no such zone, `Denied`, `FailedNothingDone`.
     pub async fn record_sets(
         &self,
         zone: &str,
-        name: &str,
-        r#type: &str,
+        names: &[&str],
         patience: &Patience,
     ) -> Result<Vec<RecordSet>, Failure> {
-        let name = normal_name(name);
-        // Where to start is taken as DNS has it; test servers do not know the escape.
-        let start = name.replace("\\052", "*");
+        let mut left: Vec<&str> = names.to_vec();
+        left.sort_by_key(|name| names::order(name));
+        left.dedup();
+        let bound = left.len() + MORE_PAGES;
         let mut found = Vec::new();
-        let mut from: Option<String> = None;
-        for _ in 0..PAGES {
-            let answer = self
-                .ask(&LIST, patience, Some(&self.route53_pace), |session, renew| {
-                    let request = session
-                        .route53()
-                        .list_resource_record_sets()
-                        .hosted_zone_id(zone)
-                        .start_record_name(&start)
-                        .start_record_type(r#type.into())
-                        .set_start_record_identifier(from.clone());
-                    async move { request.send().await.map_err(|e| sdk(&LIST, &e, &renew)) }
-                })
-                .await?;
-            let sets = answer.resource_record_sets.iter().map(RecordSet::from_aws);
-            found.extend(sets.filter(|set| normal_name(&set.name) == name && set.r#type == r#type));
-            let next_is_ours = answer.next_record_name.as_deref().is_some_and(|next| normal_name(next) == name)
-                && answer.next_record_type.as_ref().is_some_and(|next| next.as_str() == r#type);
-            if !(answer.is_truncated && next_is_ours && answer.next_record_identifier.is_some()) {
-                break;
+        let mut from = None;
+        for _ in 0..bound {
+            let Some(first) = left.first() else { return Ok(found) };
+            let start = from.take().unwrap_or_else(|| Start { name: (*first).to_owned(), ..Start::default() });
+            let (answer, sets) = self.page(zone, &start, patience).await?;
+            found.extend(sets.into_iter().filter(|set| left.contains(&normal_name(&set.name).as_str())));
+            let next = answer.is_truncated.then_some(answer.next_record_name).flatten();
+            let Some(next) = next.map(|name| normal_name(&name)) else { return Ok(found) };
+            // A name that stands before the next page is told whole.
+            left.retain(|name| names::order(name) >= names::order(&next));
+            if left.first() == Some(&next.as_str()) {
+                let again = Start {
+                    name: next,
+                    r#type: answer.next_record_type.map(|next| next.as_str().to_owned()),
+                    identifier: answer.next_record_identifier,
+                };
+                if again == start {
+                    break;
+                }
+                from = Some(again);
             }
-            from = answer.next_record_identifier;
         }
-        Ok(found)
+        let words = format!("no data: the listing of zone {zone} does not end ({bound} pages)");
+        Err(Failure::new(Class::FailedNothingDone, words))
+    }
+
+    async fn page(
+        &self,
+        zone: &str,
+        start: &Start,
+        patience: &Patience,
+    ) -> Result<(ListResourceRecordSetsOutput, Vec<RecordSet>), Failure> {
+        // Where to start is taken as DNS has it; test servers do not know the escape.
+        let name = start.name.replace("\\052", "*");
+        self.ask(&LIST, patience, Some(&self.route53_pace), |session, renew| {
+            let raw = Raw::default();
+            let request = session
+                .route53()
+                .list_resource_record_sets()
+                .hosted_zone_id(zone)
+                .start_record_name(&name)
+                .set_start_record_type(start.r#type.as_deref().map(Into::into))
+                .set_start_record_identifier(start.identifier.clone())
+                .customize()
+                .interceptor(raw.clone());
+            async move {
+                let answer = request.send().await.map_err(|e| sdk(&LIST, &e, &renew))?;
+                let sets = whole(&answer, &raw)?;
+                Ok((answer, sets))
+            }
+        })
+        .await
     }
 
     /// Sends one batch: takes `old` away and puts `new` there, both or neither. The id of the change.
@@ -119,7 +139,7 @@ impl Aws {
             .ask(&CHANGE, patience, Some(&self.route53_pace), |session, renew| {
                 let request =
                     session.route53().change_resource_record_sets().hosted_zone_id(zone).change_batch(batch.clone());
-                async move { request.send().await.map_err(|e| sdk(&CHANGE, &e, &renew)) }
+                async move { request.send().await.map_err(|e| refused(&e, &renew)) }
             })
             .await?;
         let info = answer.change_info.ok_or_else(|| Failure::new(Class::Unknown, "Route 53 gave no change id"))?;
@@ -141,6 +161,63 @@ impl Aws {
     }
 }
 
+/// Where a page of a listing begins.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Start {
+    name: String,
+    r#type: Option<String>,
+    identifier: Option<String>,
+}
+
+/// The body of an answer, kept: the SDK's types drop what their version does not know, and what is dropped cannot be
+/// put back.
+#[derive(Debug, Clone, Default)]
+struct Raw(Arc<Mutex<Option<Vec<u8>>>>);
+
+#[dyn_dispatch_hint]
+impl Intercept for Raw {
+    fn name(&self) -> &'static str {
+        "Raw"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _bag: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let body = context.response().body().bytes().map(ToOwned::to_owned);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = body;
+        Ok(())
+    }
+}
+
+/// The record sets of an answer, each with what nobody knows of it.
+fn whole(answer: &ListResourceRecordSetsOutput, raw: &Raw) -> Result<Vec<RecordSet>, Trouble> {
+    let body = raw.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+    let root = Node::parse(&String::from_utf8_lossy(&body)).map_err(|e| garbled(&LIST, &e))?;
+    let nodes = root.at("ResourceRecordSets").map(|list| list.children.as_slice()).unwrap_or_default();
+    let sets = &answer.resource_record_sets;
+    if nodes.len() != sets.len() {
+        return Err(garbled(&LIST, "its record sets cannot be told apart"));
+    }
+    let sets = sets.iter().zip(nodes).map(|(set, node)| {
+        let unknown = wire::unknown(node);
+        RecordSet { unknown, ..RecordSet::from_aws(set) }
+    });
+    Ok(sets.collect())
+}
+
+/// The failure of a batch, with each of AWS's complaints as a line of its own.
+fn refused(error: &SdkError<ChangeResourceRecordSetsError, HttpResponse>, renew: &Renew) -> Trouble {
+    let Trouble { failure, again } = sdk(&CHANGE, error, renew);
+    let complaints = match error.as_service_error() {
+        Some(ChangeResourceRecordSetsError::InvalidChangeBatch(batch)) => batch.messages(),
+        _ => &[],
+    };
+    Trouble { failure: complaints.iter().fold(failure, |failure, line| failure.because(line)), again }
+}
+
 fn batch(old: &[&RecordSet], new: &[&RecordSet], comment: &str) -> Result<ChangeBatch, BuildError> {
     let change = |action: &ChangeAction, set: &RecordSet| {
         Change::builder().action(action.clone()).resource_record_set(set.to_aws()?).build()
@@ -149,24 +226,4 @@ fn batch(old: &[&RecordSet], new: &[&RecordSet], comment: &str) -> Result<Change
     let put = new.iter().map(|set| change(&ChangeAction::Create, set));
     let changes = gone.chain(put).collect::<Result<Vec<_>, _>>()?;
     ChangeBatch::builder().comment(comment).set_changes(Some(changes)).build()
-}
-
-/// An id, with or without `/hostedzone/`, or nothing where it is a name: names have a dot, ids none.
-fn plain_id(zone: &str) -> Option<&str> {
-    let id = zone.trim_start_matches("/hostedzone/");
-    (!id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric())).then_some(id)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_and_names() {
-        assert_eq!(plain_id("/hostedzone/Z0ABC"), Some("Z0ABC"));
-        assert_eq!(plain_id("Z0SANDBOX"), Some("Z0SANDBOX"));
-        for name in ["acme.example", "Zoo.example", "example.", "a/b"] {
-            assert_eq!(plain_id(name), None, "{name}");
-        }
-    }
 }

@@ -33,6 +33,7 @@ mod route53_set_ttl;
 mod route53_switch;
 mod s3_synced;
 mod scheduler_switch;
+mod route53_weights;
 mod secrets;
 mod stop;
 mod wait;

@@ -9,10 +9,39 @@ use gonogo::{
 };
 use serde_json::Value as Json;
 
-use super::aws::{Proxy, Spoil, action, at, cx, env_of, minute, mistakes, nobody, play, services};
+use super::{
+    aws::{Proxy, Spoil, action, at, cx, env_of, minute, mistakes, nobody, play, services},
+    ends::{Case, End, aws, contract},
+};
 use crate::moto;
 
 const KIND: &str = "route53.set_ttl";
+
+async fn case(end: End) -> Case {
+    let there = aws(end).await;
+    let zone = match end {
+        End::Sandbox => "Z0SANDBOX".to_owned(),
+        _ => {
+            let (zone, cname) = (
+                moto::zone("acme.example").await,
+                "<Type>CNAME</Type><TTL>3600</TTL><ResourceRecords><ResourceRecord><Value>old.example.net</Value></ResourceRecord></ResourceRecords>",
+            );
+            moto::records(
+                &zone,
+                &[&format!("<Name>shop.acme.example</Name>{cname}"), &format!("<Name>www.acme.example</Name>{cname}")],
+            )
+            .await;
+            zone
+        }
+    };
+    let text = format!(
+        "zone = \"{zone}\"\nttl = 7\nrecords = [{{ name = \"shop.acme.example\", type = \"CNAME\" }}, {{ name = \"www.acme.example\", type = \"CNAME\", ttl = 8 }}]"
+    );
+    Case::aws(&there, text, ("zone = 'Z'\nname = 'x'\ntype = 'CNAM'\nttl = 1", "'CNAM'"))
+        .mark("<ChangeResourceRecordSetsRequest")
+}
+
+contract!(KIND, case; sandbox: Sandbox, moto: Moto);
 
 /// Every shape that moto takes, with the name of each.
 fn shapes() -> Vec<(&'static str, &'static str, Vec<String>)> {
@@ -124,9 +153,10 @@ async fn what_was_captured_survives_the_journal() {
 
 #[tokio::test]
 async fn one_of_several_by_its_identifier() {
-    let (name, r#type, sets) = shapes().remove(3);
+    let (name, r#type, mut sets) = shapes().remove(5);
+    sets.push(sets[0].replace("<SetIdentifier>ie", "<SetIdentifier>us").replace("eu-west-1", "us-east-1"));
     let zone = zone_of(&sets).await;
-    let text = format!("{}set_identifier = \"green\"\n", params(&zone, name, r#type, 60));
+    let text = format!("{}set_identifier = \"ie\"\n", params(&zone, name, r#type, 60));
     let step = action(KIND, &text, &at(moto::endpoint()));
     let captured = step.capture(&minute()).await.unwrap();
     step.apply(&minute(), &captured).await.unwrap();
@@ -139,21 +169,31 @@ async fn one_of_several_by_its_identifier() {
 }
 
 #[tokio::test]
+async fn weighted_sets_keep_one_ttl() {
+    let (name, r#type, sets) = shapes().remove(3);
+    let zone = zone_of(&sets).await;
+    let text = format!("{}set_identifier = \"green\"\n", params(&zone, name, r#type, 60));
+    let failure = action(KIND, &text, &at(moto::endpoint())).capture(&minute()).await.unwrap_err();
+    assert_eq!(failure.class, Class::Misconfigured, "moto would take it, AWS does not: {failure:?}");
+    assert!(failure.message.contains("must have the same TTL"), "{failure}");
+}
+
+#[tokio::test]
 async fn a_third_party_is_seen_and_not_overwritten() {
     let (name, r#type, sets) = shapes().remove(0);
     let zone = zone_of(&sets).await;
     let proxy = Proxy::new(moto::endpoint(), "", Spoil::Nothing).await;
     let step = action(KIND, &params(&zone, name, r#type, 60), &at(&proxy.endpoint));
     let captured = step.capture(&minute()).await.unwrap();
-    let other = sets[0].replace("old.example.net", "terraform.example.net");
+    let other = sets[0].replace("old.example.net", "terraform.example.net").replace("3600", "300");
     moto::records(&zone, &[&other]).await;
 
     let failure = step.apply(&minute(), &captured).await.unwrap_err();
     assert_eq!((failure.class, proxy.changes()), (Class::Refused, 0));
-    assert!(
-        failure.causes.iter().any(|line| line.contains("found") && line.contains("terraform.example.net")),
-        "{failure:?}"
-    );
+    let told: Vec<_> = failure.causes.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(told, ["CNAME", "captured", "found", "wanted"], "{failure:?}");
+    assert_eq!(failure.causes[0], "CNAME plain.acme.example: TTL and values differ");
+    assert!(failure.causes[2].contains("terraform.example.net"), "{failure:?}");
     let failure = step.restore(&minute(), &captured).await.unwrap_err();
     assert_eq!((failure.class, proxy.changes()), (Class::Refused, 0));
     let Finding::Unclear { line } = step.probe(&minute(), &captured, false).await.unwrap() else { panic!() };
@@ -285,5 +325,34 @@ fn it_says_what_it_sends() {
     let step = action(KIND, &params("Z0ABC", "x.example", "A", 60), &at("http://127.0.0.1:9"));
     assert_eq!(step.doubt(), Doubt::Swap);
     assert!(step.changes() && step.restorable());
-    assert!(step.does()[1].contains("DELETE it as captured, CREATE it with TTL 60 s"), "{:?}", step.does());
+    let does = step.does();
+    assert_eq!(does[0], "Route 53 ListResourceRecordSets: capture A x.example of zone Z0ABC");
+    assert_eq!(
+        does[1],
+        "Route 53 ChangeResourceRecordSets, one batch: DELETE A x.example as captured, CREATE it with TTL 60 s"
+    );
+    assert_eq!(does[2], "Route 53 GetChange until INSYNC, then ListResourceRecordSets again");
+}
+
+#[test]
+fn it_needs_what_it_sends_and_no_more() {
+    let needs = |zone: &str| {
+        let text = format!("{zone}\nname = \"x.acme.example\"\ntype = \"A\"\nttl = 60");
+        let needs = action(KIND, &text, &at("http://127.0.0.1:9")).needs();
+        needs.iter().map(|need| format!("{} {}", need.action, need.resource)).collect::<Vec<_>>()
+    };
+    let zone = "arn:aws:route53:::hostedzone/";
+    let base = |id: &str| {
+        vec![
+            format!("route53:ChangeResourceRecordSets {zone}{id}"),
+            "route53:GetChange arn:aws:route53:::change/*".into(),
+            format!("route53:ListResourceRecordSets {zone}{id}"),
+        ]
+    };
+    assert_eq!(needs("zone = \"Z0ABC\""), base("Z0ABC"));
+    let mut by_name = base("*");
+    by_name.push("route53:ListHostedZonesByName *".into());
+    assert_eq!(needs("zone = \"acme.example\"\nprivate = true"), by_name);
+    by_name.push(format!("route53:GetHostedZone {zone}*"));
+    assert_eq!(needs("zone = \"acme.example\"\nvpc = \"vpc-1\""), by_name);
 }
