@@ -14,9 +14,13 @@ mod dns_authoritative;
 mod dns_propagated;
 mod dns_wait_ttl;
 #[cfg(feature = "aws")]
+mod ecs;
+#[cfg(feature = "aws")]
 mod ecs_deploy;
 #[cfg(feature = "aws")]
 mod ecs_run_task;
+#[cfg(feature = "aws")]
+mod ecs_scale;
 #[cfg(feature = "aws")]
 mod ecs_steady;
 #[cfg(feature = "aws")]
@@ -30,6 +34,8 @@ mod heroku_scale;
 #[cfg(feature = "heroku")]
 mod heroku_state;
 mod http_check;
+#[cfg(feature = "aws")]
+mod logs_arrive;
 mod manual;
 mod reading;
 #[cfg(feature = "aws")]
@@ -97,6 +103,8 @@ pub static ALL: &[&Kind] = &[
     #[cfg(feature = "aws")]
     &ecs_run_task::KIND,
     #[cfg(feature = "aws")]
+    &ecs_scale::KIND,
+    #[cfg(feature = "aws")]
     &ecs_steady::KIND,
     #[cfg(feature = "aws")]
     &elb_healthy::KIND,
@@ -107,6 +115,8 @@ pub static ALL: &[&Kind] = &[
     #[cfg(feature = "heroku")]
     &heroku_state::KIND,
     &http_check::KIND,
+    #[cfg(feature = "aws")]
+    &logs_arrive::KIND,
     &manual::KIND,
     #[cfg(feature = "aws")]
     &route53_set_ttl::KIND,

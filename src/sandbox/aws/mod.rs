@@ -5,6 +5,7 @@ mod cbor;
 mod cloudwatch;
 pub(super) mod ecs;
 mod elb;
+pub(super) mod logs;
 pub(super) mod metrics;
 mod protocol;
 pub(super) mod route53;
@@ -78,6 +79,8 @@ fn service_of(asked: &Asked) -> String {
     let target = asked.header("x-amz-target");
     let by_target = [
         ("AmazonEC2ContainerService", "ecs"),
+        ("AnyScaleFrontendService", "application-autoscaling"),
+        ("Logs_20140328", "logs"),
         ("GraniteService", "monitoring"),
         ("secretsmanager", "secretsmanager"),
         ("AmazonSSM", "ssm"),
@@ -99,7 +102,14 @@ fn dispatch(world: &mut World, caller: &Caller<'_>, service: &str, now: Moment) 
     if world.strikes("sts.expired") {
         return no((403, "ExpiredToken", "The security token included in the request is expired".into()));
     }
+    if ecs::was_updated(world) && world.strikes("sts.expired-midway") {
+        return no((403, "ExpiredToken", "The security token included in the request is expired".into()));
+    }
     match service {
+        "application-autoscaling" => {
+            json_service(caller, |operation, params| ecs::autoscaler::answer(world, operation, params))
+                .unwrap_or_else(no)
+        }
         "route53" => {
             if world.strikes("route53.throttle") {
                 return no((400, "Throttling", "Rate exceeded".into()));
@@ -112,6 +122,9 @@ fn dispatch(world: &mut World, caller: &Caller<'_>, service: &str, now: Moment) 
             }
             json_service(caller, |operation, params| ecs::answer(world, caller, operation, params, now))
                 .unwrap_or_else(no)
+        }
+        "logs" => {
+            json_service(caller, |operation, params| logs::answer(world, operation, params, now)).unwrap_or_else(no)
         }
         "secretsmanager" => {
             json_service(caller, |operation, params| secrets::secrets_manager(world, operation, params, now))

@@ -11,12 +11,11 @@ mod arn;
 mod balancer;
 mod call;
 mod ecs;
-mod ecs_model;
 mod errors;
 mod identity;
+mod logs;
 mod metrics;
 mod records;
-mod rollout;
 mod route53;
 mod session;
 mod signed;
@@ -42,13 +41,14 @@ use crate::{
 };
 pub use balancer::Target;
 pub use call::Patience;
-pub use ecs_model::{
-    Container, Deployment, Network, NewTask, Service, Started, Task, TaskDefinition, short_definition,
+pub use ecs::{
+    Container, Deployment, Event, Images, LogPlace, LogTail, Network, NewTask, Resize, Rollout, Service, Started,
+    State, Task, TaskDefinition, blind, short_definition,
 };
 pub use identity::Caller;
+pub use logs::{LogEvent, LogFound, log_clock};
 pub use metrics::{MetricQuery, Sample, Series};
 pub use records::{Alias, RecordSet, difference, normal_name};
-pub use rollout::{Rollout, State};
 pub use swap::Swap;
 
 /// Credentials from a command or a browser sign-in may take this long; then something is stuck.
