@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     Bind, Kind,
-    ecs_deploy::{cluster_name, count, passed_roles},
+    ecs::{Allow, count},
 };
 use crate::{
     base::{Class, Failure},
@@ -15,7 +15,7 @@ use crate::{
     runbook::value,
     services::{
         Services,
-        aws::{Network, NewTask, Patience, Task, TaskDefinition, short_definition},
+        aws::{Network, NewTask, Patience, Task, TaskDefinition, blind, short_definition},
     },
 };
 
@@ -27,7 +27,8 @@ pub static KIND: Kind = Kind {
 Resolves the task definition to one revision, sends `RunTask` with a `clientToken` that is stored before it is sent (so that
 sending it again starts nothing twice) and `startedBy = gonogo-<token>`, then looks with `DescribeTasks` until every task is `STOPPED`.
 Done: exit code 0 of `container`, or of every container where none is named. `failures` without a task (no capacity, no such
-subnet) and a task that never started (an image that cannot be pulled) are *failed, nothing done*; any other exit code is *failed*.
+subnet) and a task that never started (an image that cannot be pulled) are *failed, nothing done*; any other exit code is *failed*. The last 12
+log lines of the container that counts come with the evidence and with a failure.
 
 `network = { subnets = [\"subnet-…\"], security_groups = [\"sg-…\"], public_ip = false }` for `awsvpc` task definitions.
 
@@ -36,10 +37,11 @@ that counts); a command override names one container, which has to be given wher
 
 There is no restore: what a task did can only be undone by an action of your own.
 
-Limits: the token is good for 24 hours; stopped tasks are listed for about an hour. At most 10 tasks at once. The output
-is where the task definition's log driver puts it.
+Limits: the token is good for 24 hours; stopped tasks are listed for about an hour. At most 10 tasks at once. Log lines are read where the
+driver is `awslogs` with `awslogs-stream-prefix`; elsewhere the output is where the driver puts it.
 
-API: ECS `DescribeTaskDefinition`, `RunTask`, `ListTasks`, `DescribeTasks`. Evidence: `tasks`, `task_definition`, `exit_codes`.",
+API: ECS `DescribeTaskDefinition`, `RunTask`, `ListTasks`, `DescribeTasks`; CloudWatch Logs `GetLogEvents`.
+Evidence: `tasks`, `task_definition`, `exit_codes`, `log`.",
     params: PARAMS,
     doubt: Doubt::Token,
     needs: &[
@@ -48,6 +50,7 @@ API: ECS `DescribeTaskDefinition`, `RunTask`, `ListTasks`, `DescribeTasks`. Evid
         "ecs:ListTasks",
         "ecs:RunTask",
         "iam:PassRole",
+        "logs:GetLogEvents",
         "sts:GetCallerIdentity",
     ],
     example: include_str!("../../runbooks/kinds/ecs.run_task.toml"),
@@ -95,6 +98,8 @@ const NETWORK: &[Param] = &[
     Param { name: "public_ip", shape: Shape::Flag, required: false, help: "default: false" },
 ];
 
+/// Reasons of stopped tasks that are shown.
+const REASONS: usize = 8;
 /// Between two looks at a task; starting one takes half a minute.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -157,18 +162,19 @@ impl RunTask {
 
     /// The container that the command is for.
     fn container(&self, definition: &TaskDefinition) -> Result<Option<String>, Failure> {
-        let known = definition.containers.join(", ");
+        let names: Vec<_> = definition.names().collect();
+        let known = format!("its containers: {}", names.join(", "));
+        let short = short_definition(&definition.arn);
         match &self.container {
-            Some(name) if definition.containers.contains(name) => Ok(Some(name.clone())),
+            Some(name) if names.contains(&name.as_str()) => Ok(Some(name.clone())),
             Some(name) => {
-                Err(Failure::new(Class::Misconfigured, format!("{} has no container {name}", definition.arn))
-                    .because(format!("its containers: {known}")))
+                Err(Failure::new(Class::Misconfigured, format!("{short} has no container {name}")).because(known))
             }
             None if self.command.is_empty() => Ok(None),
-            None => match definition.containers.as_slice() {
-                [only] => Ok(Some(only.clone())),
-                _ => Err(Failure::new(Class::Misconfigured, format!("{} has several containers", definition.arn))
-                    .because(format!("its containers: {known}"))
+            None => match names.as_slice() {
+                [only] => Ok(Some((*only).to_owned())),
+                _ => Err(Failure::new(Class::Misconfigured, format!("{short} has several containers"))
+                    .because(known)
                     .hint("say which one gets the command: `container`")),
             },
         }
@@ -197,15 +203,14 @@ impl RunTask {
                     return Err(Failure::new(Class::Unknown, words));
                 }
                 Err(failure) if failure.class == Class::FailedNothingDone => cx.line(&failure.message),
-                Err(failure) => {
-                    return Err(Failure { class: Class::Unknown, ..failure }.because("the task was started"));
-                }
+                Err(failure) => return Err(blind(failure, "the task", &states)),
             }
         }
     }
 
-    /// Judges tasks that have stopped.
-    fn judge(&self, tasks: &[Task]) -> Result<Done, Failure> {
+    /// Judges tasks that have stopped, with the last lines of their log.
+    async fn judge(&self, cx: &Cx, tasks: &[Task]) -> Result<Done, Failure> {
+        let log = self.log(cx, tasks).await;
         let counts = |name: &str| self.container.as_ref().is_none_or(|wanted| wanted == name);
         let codes: Vec<_> = tasks
             .iter()
@@ -217,15 +222,12 @@ impl RunTask {
             let arns: Vec<_> = tasks.iter().map(|task| &task.arn).collect();
             let codes: Vec<_> =
                 codes.iter().map(|(name, code)| json!({ "container": name, "exit_code": code })).collect();
-            let evidence = json!({ "tasks": arns, "task_definition": definition, "exit_codes": codes });
+            let evidence = json!({ "tasks": arns, "task_definition": definition, "exit_codes": codes, "log": log });
             return Ok(
                 Done::new(format!("{} of {definition} ended with exit code 0", plural(tasks.len()))).with(evidence)
             );
         }
-        let never = |task: &Task| {
-            task.stop_code == "TaskFailedToStart" && task.containers.iter().all(|one| one.exit_code.is_none())
-        };
-        let failure = if tasks.iter().all(never) {
+        let failure = if tasks.iter().all(Task::never_ran) {
             Failure::new(Class::FailedNothingDone, format!("{} of {definition} could not start", plural(tasks.len())))
                 .hint("is the image there, may it be pulled, and are the secrets readable?")
         } else {
@@ -236,9 +238,25 @@ impl RunTask {
             });
             let told = told.collect::<Vec<_>>().join(", ");
             Failure::new(Class::Failed, format!("the task of {definition} failed: {told}"))
-                .hint("read the task's log; what it did until then has to be looked at before it runs again")
+                .hint("what it did until then has to be looked at before it runs again")
         };
-        Err(tasks.iter().flat_map(Task::reasons).fold(failure, |failure, reason| failure.because(reason)))
+        let reasons = tasks.iter().flat_map(Task::reasons).take(REASONS);
+        let failure = reasons.fold(failure, |failure, reason| failure.because(reason));
+        Err(log.iter().fold(failure, Failure::because))
+    }
+
+    /// The last log lines of a task that ran: of one that failed, where one did.
+    async fn log(&self, cx: &Cx, tasks: &[Task]) -> Vec<String> {
+        let ran: Vec<_> = tasks.iter().filter(|task| !task.never_ran()).collect();
+        let failed = |task: &&&Task| task.containers.iter().any(|one| one.exit_code.is_some_and(|code| code != 0));
+        let Some(task) = ran.iter().find(failed).or(ran.first()) else { return Vec::new() };
+        let patience = Patience::of(cx);
+        match self.services.aws.task_definition(&task.task_definition, &patience).await {
+            Ok(definition) => {
+                self.services.aws.last_lines(&definition, &[*task], self.container.as_deref(), &patience).await
+            }
+            Err(failure) => vec![format!("where its log is cannot be read: {}", failure.message)],
+        }
     }
 }
 
@@ -258,17 +276,15 @@ impl Action for RunTask {
     }
 
     fn needs(&self) -> Vec<Permission> {
-        let aws = &self.services.aws;
-        let cluster = cluster_name(&self.cluster);
-        let name = short_definition(&self.task_definition);
-        let revision = if name.contains(':') { name.to_owned() } else { format!("{name}:*") };
-        vec![
+        let allow = Allow { services: &self.services, cluster: &self.cluster };
+        let mut needs = vec![
             Permission::anywhere("ecs:DescribeTaskDefinition"),
-            Permission::new("ecs:RunTask", aws.arn("ecs", &format!("task-definition/{revision}"))),
-            Permission::new("iam:PassRole", passed_roles(aws)),
-            Permission::anywhere("ecs:ListTasks"),
-            Permission::new("ecs:DescribeTasks", aws.arn("ecs", &format!("task/{cluster}/*"))),
-        ]
+            allow.run(&self.task_definition),
+            allow.pass_role(),
+            allow.logs(),
+        ];
+        needs.extend(allow.tasks());
+        needs
     }
 
     fn doubt(&self) -> Doubt {
@@ -285,11 +301,7 @@ impl Action for RunTask {
 
     fn capture<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<Json, Failure>> {
         Box::pin(async move {
-            let definition = self.services.aws.task_definition(&self.task_definition, &Patience::of(cx)).await?;
-            if !definition.active {
-                let words = format!("task definition {} was deregistered", definition.arn);
-                return Err(Failure::new(Class::Misconfigured, words).hint("name an active revision"));
-            }
+            let definition = self.services.aws.active_definition(&self.task_definition, &Patience::of(cx)).await?;
             // The same token has to go with the same request, so that the revision is settled now.
             let container = self.container(&definition)?;
             Ok(json!({ "task_definition": definition.arn, "family": definition.family, "container": container }))
@@ -307,7 +319,7 @@ impl Action for RunTask {
             let known = aws.tasks_started_by(&self.cluster, &family, &started_by, &patience).await?;
             if !known.is_empty() {
                 cx.line("this attempt's task was started before; waiting for it");
-                return self.judge(&self.ended(cx, known).await?);
+                return self.judge(cx, &self.ended(cx, known).await?).await;
             }
             let command =
                 text("container").filter(|_| !self.command.is_empty()).map(|name| (name, self.command.clone()));
@@ -330,7 +342,7 @@ impl Action for RunTask {
             for task in &started.tasks {
                 cx.line(format!("started {}", task.arn));
             }
-            let done = self.judge(&self.ended(cx, started.tasks).await?)?;
+            let done = self.judge(cx, &self.ended(cx, started.tasks).await?).await?;
             if started.failures.is_empty() {
                 return Ok(done);
             }
@@ -356,7 +368,11 @@ impl Action for RunTask {
                 let line = "no task of this attempt is listed; ECS lists stopped ones for about an hour".to_owned();
                 return Ok(Finding::Unclear { line });
             }
-            match self.ended(cx, found).await.and_then(|tasks| self.judge(&tasks)) {
+            let judged = match self.ended(cx, found).await {
+                Ok(tasks) => self.judge(cx, &tasks).await,
+                Err(failure) => Err(failure),
+            };
+            match judged {
                 Ok(done) => Ok(Finding::Done(done)),
                 Err(failure) => Ok(Finding::Unclear { line: failure.message }),
             }

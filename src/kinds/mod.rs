@@ -20,10 +20,13 @@ mod dns_propagated;
 mod dns_wait_ttl;
 #[cfg(feature = "aws")]
 mod ecr_image;
+mod ecs;
 #[cfg(feature = "aws")]
 mod ecs_deploy;
 #[cfg(feature = "aws")]
 mod ecs_run_task;
+#[cfg(feature = "aws")]
+mod ecs_scale;
 #[cfg(feature = "aws")]
 mod ecs_steady;
 #[cfg(feature = "aws")]
@@ -38,6 +41,8 @@ mod heroku_scale;
 mod heroku_state;
 mod http_check;
 mod inner;
+#[cfg(feature = "aws")]
+mod logs_arrive;
 mod manual;
 #[cfg(feature = "aws")]
 mod rds_status;
@@ -122,6 +127,8 @@ pub static ALL: &[&Kind] = &[
     #[cfg(feature = "aws")]
     &ecs_run_task::KIND,
     #[cfg(feature = "aws")]
+    &ecs_scale::KIND,
+    #[cfg(feature = "aws")]
     &ecs_steady::KIND,
     #[cfg(feature = "aws")]
     &elb_healthy::KIND,
@@ -132,6 +139,8 @@ pub static ALL: &[&Kind] = &[
     #[cfg(feature = "heroku")]
     &heroku_state::KIND,
     &http_check::KIND,
+    #[cfg(feature = "aws")]
+    &logs_arrive::KIND,
     &manual::KIND,
     #[cfg(feature = "aws")]
     &rds_status::KIND,

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use super::world::{Moment, after};
+
 /// Every fault, by name, with what it does. The error message for an unknown one lists them.
 pub static FAULTS: &[(&str, &str)] = &[
     ("acm.pending", "DescribeCertificate finds an issued certificate pending, and names the CNAME that ACM waits for"),
@@ -14,9 +16,15 @@ pub static FAULTS: &[(&str, &str)] = &[
     ("dns.stale", "the second resolver caches an answer for 30 s although its TTL is lower"),
     ("ecr.critical", "the scan of an image has two critical findings more"),
     ("ecr.missing", "DescribeImages does not find an image: it was not pushed yet"),
+    ("ecs.autoscaler", "autoscaling sets the web service's count back to what it was, 1.5 s after it was changed"),
     ("ecs.deploy", "tasks of the web service's new deployment exit 1 (a secret is missing); the breaker rolls back"),
     ("ecs.deploy-pull", "tasks of the web service's new deployment cannot pull their image; the breaker rolls back"),
+    ("ecs.no-breaker", "the web service has no circuit breaker from its next deployment on: ECS goes on trying"),
     ("ecs.run_task", "RunTask answers HTTP 200 with a failure: capacity is unavailable"),
+    (
+        "ecs.stuck",
+        "minimumHealthyPercent and maximumPercent of the web service's next deployment are both 100: it cannot begin",
+    ),
     ("ecs.throttle", "an ECS request is refused: ThrottlingException, HTTP 400"),
     ("heroku.503", "a Heroku API request is answered 503"),
     ("heroku.rate_limit", "a Heroku API request is answered 429"),
@@ -34,6 +42,7 @@ pub static FAULTS: &[(&str, &str)] = &[
     ("scheduler.third_party", "somebody else changes a schedule's time just after it was read"),
     ("secretsmanager.deleted", "somebody has scheduled the secret that is described for deletion in seven days"),
     ("sts.expired", "an AWS request is refused: ExpiredToken, HTTP 403"),
+    ("sts.expired-midway", "once a service was updated, an AWS request is refused: ExpiredToken, HTTP 403"),
     ("sts.other_account", "GetCallerIdentity names account 999988887777"),
     ("web.5xx", "half of the new origin's answers are 500 for 8 s from its next visitor on"),
 ];
@@ -42,10 +51,13 @@ pub static FAULTS: &[(&str, &str)] = &[
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Times {
     Exactly(u32),
+    /// For so many seconds from its first strike on.
+    For(u32),
     Always,
 }
 
-/// One scripted fault: `OPERATION[:once|:N|:always]`, once where nothing is said.
+/// One scripted fault: `OPERATION[:once|:N|:Ns|:always]`, once where nothing is said; `30s`: whenever it can strike within
+/// 30 s of its first time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     operation: &'static str,
@@ -59,7 +71,9 @@ pub enum BadFault {
     #[error("unknown fault `{0}`{1}; known are {list}", list = names())]
     Unknown(String, String),
     /// Not a number of times.
-    #[error("bad count `{count}` in fault `{fault}`: write `once`, a number from 1 to 1000, or `always`")]
+    #[error(
+        "bad count `{count}` in fault `{fault}`: write `once`, a number from 1 to 1000, seconds such as `30s`, or `always`"
+    )]
     Count {
         /// The whole text.
         fault: String,
@@ -80,11 +94,12 @@ impl Fault {
     }
 
     pub(super) fn armed(&self) -> Armed {
-        let left = match self.times {
-            Times::Exactly(n) => Some(n),
-            Times::Always => None,
+        let (left, lasts) = match self.times {
+            Times::Exactly(n) => (Some(n), None),
+            Times::For(seconds) => (None, Some(seconds)),
+            Times::Always => (None, None),
         };
-        Armed { operation: self.operation.to_owned(), left }
+        Armed { operation: self.operation.to_owned(), left, lasts, until: None }
     }
 }
 
@@ -102,8 +117,9 @@ impl FromStr for Fault {
         let times = match count {
             "once" => Times::Exactly(1),
             "always" => Times::Always,
-            n => match n.parse() {
-                Ok(n @ 1..=1000) => Times::Exactly(n),
+            n => match (n.parse(), n.strip_suffix('s').map(str::parse)) {
+                (Ok(n @ 1..=1000), _) => Times::Exactly(n),
+                (_, Some(Ok(n @ 1..=3600))) => Times::For(n),
                 _ => return Err(BadFault::Count { fault: text.clone(), count: n.to_owned() }),
             },
         };
@@ -116,6 +132,7 @@ impl fmt::Display for Fault {
         match self.times {
             Times::Exactly(1) => write!(f, "{}:once", self.operation),
             Times::Exactly(n) => write!(f, "{}:{n}", self.operation),
+            Times::For(n) => write!(f, "{}:{n}s", self.operation),
             Times::Always => write!(f, "{}:always", self.operation),
         }
     }
@@ -126,11 +143,18 @@ impl fmt::Display for Fault {
 pub(super) struct Armed {
     pub operation: String,
     pub left: Option<u32>,
+    /// Seconds from the first strike on.
+    pub lasts: Option<u32>,
+    /// The end of those, once it has struck.
+    pub until: Option<Moment>,
 }
 
 impl Armed {
-    /// True once for every time that is left.
-    pub fn strike(&mut self) -> bool {
+    /// True once for every time that is left, and while its time lasts.
+    pub fn strike(&mut self, now: Moment) -> bool {
+        if let Some(seconds) = self.lasts {
+            return now < *self.until.get_or_insert(after(now, 1000 * i64::from(seconds)));
+        }
         match &mut self.left {
             None => true,
             Some(0) => false,
@@ -148,7 +172,7 @@ mod tests {
 
     #[test]
     fn reads_and_prints() {
-        for text in ["ecs.deploy:once", "dns.stale:3", "route53.throttle:always"] {
+        for text in ["ecs.deploy:once", "dns.stale:3", "ecs.throttle:30s", "route53.throttle:always"] {
             assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
         }
         assert_eq!("ecs.deploy".parse::<Fault>().unwrap().to_string(), "ecs.deploy:once");
@@ -160,7 +184,10 @@ mod tests {
 
     #[test]
     fn strikes_as_often_as_asked() {
+        let start = Moment::UNIX_EPOCH;
         let mut armed = "ecs.deploy:2".parse::<Fault>().unwrap().armed();
-        assert_eq!([armed.strike(), armed.strike(), armed.strike()], [true, true, false]);
+        assert_eq!([armed.strike(start), armed.strike(start), armed.strike(start)], [true, true, false]);
+        let mut armed = "ecs.throttle:30s".parse::<Fault>().unwrap().armed();
+        assert_eq!([500, 30_499, 30_500].map(|ms| armed.strike(after(start, ms))), [true, true, false]);
     }
 }

@@ -59,8 +59,11 @@ pub(super) fn zones(names: &WorldNames, _now: Moment) -> Vec<Zone> {
 pub(super) fn ecs(names: &WorldNames, seed: &mut Seed, now: Moment) -> Ecs {
     let registry = format!("{}.dkr.ecr.{}.amazonaws.com/shop", names.account, names.region);
     let define = |family: &str, revision, tag: &str, port| {
+        // The families that fail write to the log of the one that they stand for.
+        let group = family.trim_end_matches("-broken").trim_end_matches("-missing");
         let image = format!("{registry}:{tag}");
-        let mut definition = Definition::new(family, revision, &image, port, now - TimeDelta::days(3));
+        let mut definition =
+            Definition::new(names, family, revision, (&image, group), port).since(now - TimeDelta::days(3));
         for (role, name) in [("executionRoleArn", "acme-task-execution"), ("taskRoleArn", "acme-task")] {
             definition.body[role] = format!("arn:aws:iam::{}:role/{name}", names.account).into();
         }
@@ -115,6 +118,9 @@ pub(super) fn ecs(names: &WorldNames, seed: &mut Seed, now: Moment) -> Ecs {
             breaker: true,
             rollback: true,
             behind_balancer,
+            percents: (100, 200),
+            scales: None,
+            scaled: Vec::new(),
             created_at: now - TimeDelta::days(30),
             deployments: vec![deployment],
             events: Vec::new(),

@@ -58,6 +58,11 @@ pub(super) async fn answer(world: Handle, side: Side, asked: Asked) -> Reply {
     let answered = world.with(move |world, now| {
         let request_id = world.live.ids.uuid();
         let reply = respond(world, side, &asked, &request_id, now);
+        if side == Side::Aws {
+            let query = if asked.query.is_empty() { String::new() } else { format!("?{}", asked.query) };
+            let line = format!("{} {}{query} {} request_id={request_id}", asked.method, asked.path, reply.status);
+            super::aws::logs::access(world, crate::base::clean_line(&line, 400), now);
+        }
         let via = if side == Side::Heroku { "1.1 heroku-router" } else { "1.1 awselb" };
         reply.with("x-served-by", side.word()).with("via", via).with("x-request-id", request_id)
     });

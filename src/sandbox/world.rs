@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Fault,
-    aws::{acm::Acm, cloudformation::CloudFormation, ecr::Ecr, ecs::Ecs, events::Rule, iam::Guard, metrics::Metrics, rds::Rds, route53::Zone, s3::S3, scheduler::Schedule},
+    aws::{acm::Acm, cloudformation::CloudFormation, ecr::Ecr, ecs::Ecs, events::Rule, iam::Guard, logs::Access, metrics::Metrics, rds::Rds, route53::Zone, s3::S3, scheduler::Schedule},
     dns::Cache,
     fault::Armed,
     heroku::{Heroku, Rate},
@@ -80,10 +80,14 @@ pub(super) struct World {
 /// What ends with the process, and is not part of the world that is saved.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Live {
+    /// The moment up to which time has passed.
+    pub now: Moment,
     /// Request ids, weighted answers.
     pub ids: Seed,
     /// What the caller may do at AWS.
     pub guard: Guard,
+    /// What the new origin was asked; its log.
+    pub access: Access,
     /// The Route 53 requests of the last second.
     pub route53: VecDeque<Moment>,
     /// CloudWatch's numbers; they have a file of their own.
@@ -133,13 +137,15 @@ impl World {
 
     /// True where a fault is armed, which uses it up once.
     pub fn strikes(&mut self, operation: &str) -> bool {
-        let struck = self.faults.iter_mut().any(|armed| armed.operation == operation && armed.strike());
+        let now = self.live.now;
+        let struck = self.faults.iter_mut().any(|armed| armed.operation == operation && armed.strike(now));
         self.dirty |= struck;
         struck
     }
 
     /// Lets time pass up to `now`.
     pub fn advance(&mut self, now: Moment) {
+        self.live.now = now;
         for zone in &mut self.zones {
             zone.advance(now);
         }

@@ -112,7 +112,9 @@ fn gonogo_tls() {
 /// ECS, Secrets Manager, SSM, ….
 pub async fn json(service: &str, target: &str, body: Json) -> Json {
     let headers = [("x-amz-target", target), ("content-type", "application/x-amz-json-1.1")];
-    serde_json::from_str(&send(service, "/", &headers, Some(body.to_string())).await).unwrap()
+    let answer = send(service, "/", &headers, Some(body.to_string())).await;
+    // Some operations answer nothing at all.
+    if answer.is_empty() { Json::Null } else { serde_json::from_str(&answer).unwrap() }
 }
 
 /// REST services in JSON (Scheduler).

@@ -10,6 +10,7 @@ pub(super) mod ecs;
 mod elb;
 pub(super) mod iam;
 pub(super) mod events;
+pub(super) mod logs;
 pub(super) mod metrics;
 mod protocol;
 pub(super) mod rds;
@@ -88,6 +89,8 @@ fn service_of(asked: &Asked) -> String {
         ("AmazonEC2ContainerRegistry", "ecr"),
         ("AmazonEC2ContainerService", "ecs"),
         ("CertificateManager", "acm"),
+        ("AnyScaleFrontendService", "application-autoscaling"),
+        ("Logs_20140328", "logs"),
         ("GraniteService", "monitoring"),
         ("secretsmanager", "secretsmanager"),
         ("AmazonSSM", "ssm"),
@@ -135,6 +138,14 @@ fn dispatch(world: &mut World, caller: &Caller<'_>, service: &str, now: Moment) 
         })
         .unwrap_or_else(no),
         "s3" => s3::answer(world, &region, caller).unwrap_or_else(no),
+    if ecs::was_updated(world) && world.strikes("sts.expired-midway") {
+        return no((403, "ExpiredToken", "The security token included in the request is expired".into()));
+    }
+    match service {
+        "application-autoscaling" => {
+            json_service(caller, |operation, params| ecs::autoscaler::answer(world, operation, params))
+                .unwrap_or_else(no)
+        }
         "route53" => {
             if world.strikes("route53.throttle") {
                 return no((400, "Throttling", "Rate exceeded".into()));
@@ -153,6 +164,9 @@ fn dispatch(world: &mut World, caller: &Caller<'_>, service: &str, now: Moment) 
                 .unwrap_or_else(no)
         }
         "scheduler" => scheduler::answer(world, caller, now).unwrap_or_else(no),
+        "logs" => {
+            json_service(caller, |operation, params| logs::answer(world, operation, params, now)).unwrap_or_else(no)
+        }
         "secretsmanager" => {
             json_service(caller, |operation, params| secrets::secrets_manager(world, operation, params, now))
                 .unwrap_or_else(no)

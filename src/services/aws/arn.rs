@@ -22,6 +22,13 @@ impl Aws {
         format!("arn:{}:{service}:{region}:{account}:{resource}", self.partition())
     }
 
+    /// The ARN of a resource of the account that has no region: `arn:aws:iam::123456789012:role/Deploy`.
+    #[must_use]
+    pub fn account_arn(&self, service: &str, resource: &str) -> String {
+        let account = self.env.aws.as_ref().and_then(|aws| aws.account.as_deref()).unwrap_or("*");
+        format!("arn:{}:{service}::{account}:{resource}", self.partition())
+    }
+
     /// The ARN of a resource that has no region and no account: `arn:aws:route53:::hostedzone/Z…`.
     #[must_use]
     pub fn global_arn(&self, service: &str, resource: &str) -> String {

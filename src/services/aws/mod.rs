@@ -14,9 +14,9 @@ mod call;
 mod cloudformation;
 mod ecr;
 mod ecs;
-mod ecs_model;
 mod errors;
 mod identity;
+mod logs;
 mod metrics;
 mod rds;
 mod read;
@@ -57,8 +57,12 @@ pub use cloudformation::{Detection, Drifted, Stack};
 pub use ecr::{Image, Platform, Repository, Scan};
 pub use ecs_model::{
     Container, Deployment, Network, NewTask, Service, Started, Task, TaskDefinition, short_definition,
+pub use ecs::{
+    Container, Deployment, Event, Images, LogPlace, LogTail, Network, NewTask, Resize, Rollout, Service, Started,
+    State, Task, TaskDefinition, blind, short_definition,
 };
 pub use identity::Caller;
+pub use logs::{LogEvent, LogFound, log_clock};
 pub use metrics::{MetricQuery, Sample, Series};
 pub use rds::{Database, Maintenance, Which};
 pub use read::{KNOWN, PROTOCOLS, Protocol, Reading, iam_action, known_service, opens, refused};

@@ -15,12 +15,27 @@ use gonogo::{
 };
 use serde_json::{Value as Json, json};
 
-use super::aws::{
-    Answer, Asked, Heard, Proxy, Spoil, action, at, caller, cx, cx_heard, minute, mistakes, nobody, play,
+use super::{
+    aws::{Answer, Asked, Heard, Proxy, Spoil, action, at, caller, cx, cx_heard, minute, mistakes, nobody, play},
+    ends::{Case, End, aws, contract},
 };
 use crate::moto;
 
 const KIND: &str = "ecs.deploy";
+
+async fn case(end: End) -> Case {
+    let there = aws(end).await;
+    let bad = ("cluster = 'c'\nservice = 's'\ntask_definition = 't'\ndesired = 6000", "6000");
+    let (mut cluster, mut family) = ("acme".to_owned(), "web".to_owned());
+    if end == End::Moto {
+        (cluster, family) = (unique("c"), unique("web"));
+        moto::cluster(&cluster, &family).await;
+    }
+    Case::aws(&there, params(&cluster, &family, "desired = 3"), bad).mark(".UpdateService")
+}
+
+// moto's deployments are COMPLETED at once and its counts are those asked for: it shows the wire, not the waiting.
+contract!(KIND, case; sandbox: Sandbox, moto: Moto);
 
 fn params(cluster: &str, definition: &str, rest: &str) -> String {
     format!("cluster = \"{cluster}\"\nservice = \"web\"\ntask_definition = \"{definition}\"\n{rest}")
@@ -151,6 +166,7 @@ fn ecs(updates: Arc<AtomicUsize>, story: fn(usize, usize) -> Json) -> impl Fn(&A
                 "taskDefinitionArn": "arn:aws:ecs:eu-west-1:1:task-definition/web:2", "stoppedReason": "Essential container in task exited",
                 "containers": [{ "name": "web", "exitCode": 1, "reason": "boom" }] }] })),
             "GetCallerIdentity" => caller("111122223333"),
+            "DescribeScalingActivities" => Answer::json(json!({ "ScalingActivities": [] })),
             other => panic!("asked {other}"),
         }
     }
@@ -288,4 +304,63 @@ fn mistakes_and_words() {
     let step = action(KIND, &params("acme", "web:2", "desired = 2"), &at("http://127.0.0.1:9"));
     assert_eq!(step.doubt(), Doubt::Desired);
     assert_eq!(step.does()[1], "ECS UpdateService acme/web: web:2, 2 tasks");
+    let base = "cluster = \"c\"\nservice = \"s\"\n";
+    let at_of = |rest: &str| mistakes(KIND, &format!("{base}{rest}"))[0].clone();
+    assert!(at_of("").1.contains("nothing to deploy"));
+    assert_eq!(at_of("image = \"a:1\"\nimages = { app = \"a:2\" }").0, "\"a:1\"");
+    assert_eq!(at_of("desired = 1\ncontainer = \"app\"").0, "\"app\"");
+    assert_eq!(at_of("image = \"\"").0, "\"\"");
+    let images = action(KIND, &format!("{base}images = {{ app = \"a:2\" }}"), &at("http://127.0.0.1:9"));
+    assert_eq!(
+        images.does()[1],
+        "ECS RegisterTaskDefinition the running revision with app: a:2, where no active revision equals it"
+    );
+}
+
+/// What is asked for at IAM is what the parameters make necessary.
+#[test]
+fn it_needs_no_more_than_its_parameters_say() {
+    let needs = |rest: &str| {
+        let step = action(KIND, &format!("cluster = \"acme\"\nservice = \"web\"\n{rest}"), &at("http://127.0.0.1:9"));
+        let mut actions: Vec<_> =
+            step.needs().into_iter().map(|need| format!("{} {}", need.action, need.resource)).collect();
+        actions.sort();
+        actions
+    };
+    let plain = needs("task_definition = \"web:2\"");
+    assert!(plain.contains(&"ecs:UpdateService arn:aws:ecs:*:*:service/acme/web".to_owned()), "{plain:?}");
+    assert!(plain.contains(&"ecs:DescribeTasks arn:aws:ecs:*:*:task/acme/*".to_owned()), "{plain:?}");
+    assert!(plain.contains(&"ecs:ListTasks *".to_owned()), "{plain:?}");
+    assert!(
+        !plain.iter().any(|need| need.contains("Register") || need.contains("PassRole") || need.contains("scaling"))
+    );
+    let image = needs("image = \"shop:2\"");
+    assert!(image.contains(&"ecs:RegisterTaskDefinition *".to_owned()), "{image:?}");
+    assert!(image.contains(&"iam:PassRole arn:aws:iam::*:role/*".to_owned()), "{image:?}");
+    assert!(needs("desired = 2").iter().any(|need| need.starts_with("application-autoscaling:")));
+    let known = gonogo::kinds::find(KIND).unwrap().needs;
+    assert!(image.iter().all(|need| known.contains(&need.split(' ').next().unwrap())), "{image:?}");
+}
+
+/// The same on moto: another image makes a revision, once, with everything but the image.
+#[tokio::test]
+async fn another_image_makes_a_revision_on_moto() {
+    let (cluster, family) = (unique("c"), unique("web"));
+    moto::cluster(&cluster, &family).await;
+    let proxy = Proxy::new(moto::endpoint(), "", Spoil::Nothing).await;
+    let text = format!("cluster = \"{cluster}\"\nservice = \"web\"\nimage = \"web:9\"");
+    let step = action(KIND, &text, &at(&proxy.endpoint));
+    let captured = step.capture(&minute()).await.unwrap();
+    assert_eq!(proxy.changes(), 0, "a capture only reads");
+    step.apply(&minute(), &captured).await.unwrap();
+    step.apply(&minute(), &captured).await.unwrap();
+    assert_eq!((proxy.count(".RegisterTaskDefinition"), proxy.count(".UpdateService")), (1, 1));
+    let made = moto::ecs("DescribeTaskDefinition", json!({ "taskDefinition": format!("{family}:3") })).await;
+    let container = &made["taskDefinition"]["containerDefinitions"][0];
+    assert_eq!(
+        (&container["image"], &container["memory"], &container["cpu"]),
+        (&json!("web:9"), &json!(256), &json!(128))
+    );
+    step.restore(&minute(), &captured).await.unwrap();
+    assert!(described(&cluster).await["task_definition"].as_str().unwrap().ends_with(&format!("{family}:1")));
 }

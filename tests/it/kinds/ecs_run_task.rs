@@ -9,10 +9,55 @@ use gonogo::{
 };
 use serde_json::{Value as Json, json};
 
-use super::aws::{Answer, Asked, Proxy, Spoil, action, at, caller, cx, minute, mistakes, nobody, play};
+use super::{
+    aws::{Answer, Asked, Proxy, Spoil, action, at, caller, cx, minute, mistakes, nobody, play, services},
+    ends::{Case, End, aws, aws_with, contract},
+};
 use crate::moto;
 
 const KIND: &str = "ecs.run_task";
+
+async fn case(end: End) -> Case {
+    let there = aws(end).await;
+    let bad = ("cluster = 'c'\ntask_definition = 't'\ncount = 11", "11");
+    let text = "cluster = 'acme'\ntask_definition = 'migrate'\ncommand = ['bin/rails', 'db:migrate']";
+    Case::aws(&there, text, bad).mark(".RunTask")
+}
+
+// Not moto: it lists no stopped tasks and ignores `clientToken`, so that twice is twice there.
+contract!(KIND, case; sandbox: Sandbox);
+
+#[tokio::test]
+async fn what_it_wrote_comes_with_its_end() {
+    let there = aws_with(&[]).await;
+    let run = async |command: &str| {
+        let text = format!("cluster = 'acme'\ntask_definition = 'migrate'\ncommand = {command}");
+        let step = action(KIND, &text, &services(there.env.clone()));
+        let captured = step.capture(&minute()).await.unwrap();
+        step.apply(&minute(), &captured).await
+    };
+    let (good, bad) = tokio::join!(run("['bin/rails', 'db:migrate']"), run("['sh', '-c', 'exit', '3']"));
+    let done = good.unwrap();
+    assert!(done.evidence["log"].to_string().contains("AddShippedAtToOrders"), "{done:?}");
+    let failure = bad.unwrap_err();
+    assert_eq!(failure.class, Class::Failed, "{failure:?}");
+    assert!(failure.message.ends_with("app ended with exit code 3"), "{failure}");
+    let causes = failure.causes.join("\n");
+    assert!(causes.contains("last log lines of /ecs/migrate migrate/app/"), "{causes}");
+    assert!(causes.contains("| PG::LockNotAvailable"), "{causes}");
+}
+
+#[test]
+fn it_needs_the_definition_and_its_roles() {
+    let needs = |definition: &str| {
+        let text = format!("cluster = 'acme'\ntask_definition = '{definition}'");
+        let step = action(KIND, &text, &at("http://127.0.0.1:9"));
+        step.needs().into_iter().map(|need| format!("{} {}", need.action, need.resource)).collect::<Vec<_>>()
+    };
+    assert!(needs("mig").contains(&"ecs:RunTask arn:aws:ecs:*:*:task-definition/mig:*".to_owned()));
+    assert!(needs("mig:3").contains(&"ecs:RunTask arn:aws:ecs:*:*:task-definition/mig:3".to_owned()));
+    assert!(needs("mig").contains(&"iam:PassRole arn:aws:iam::*:role/*".to_owned()));
+}
 
 #[tokio::test]
 async fn a_task_runs_to_its_end_on_moto() {

@@ -59,7 +59,9 @@ fn service(desired: i32, running: i32, pending: i32, rollout: &str, old: i32) ->
 async fn look(service: Json, rest: &str) -> Result<gonogo::plan::Seen, gonogo::base::Failure> {
     let endpoint = play(move |asked| match asked.operation.as_str() {
         "DescribeServices" => Answer::json(json!({ "services": [service], "failures": [] })),
-        "ListTasks" => Answer::json(json!({ "taskArns": ["t/1", "t/2"] })),
+        // The second page has the task that runs another image.
+        "ListTasks" if asked.body.contains("nextToken") => Answer::json(json!({ "taskArns": ["t/2"] })),
+        "ListTasks" => Answer::json(json!({ "taskArns": ["t/1"], "nextToken": "more" })),
         _ => Answer::json(json!({ "failures": [], "tasks": [
             { "taskArn": "t/1", "containers": [{ "name": "a", "imageDigest": "sha256:new" }] },
             { "taskArn": "t/2", "containers": [{ "name": "a", "imageDigest": "sha256:old" }] }] })),
@@ -84,7 +86,27 @@ async fn what_moves_is_not_steady() {
     let stuck = look(service(2, 0, 0, "IN_PROGRESS", 0), "").await.unwrap_err();
     assert_eq!(stuck.causes, ["newest event: unable to place a task"]);
     let image = look(service(2, 2, 0, "COMPLETED", 0), "image_digest = \"sha256:new\"").await.unwrap_err();
-    assert!(image.message.contains("sha256:old"), "{image}");
+    assert_eq!(image.message, "1 of 2 tasks of web run another image; 2: sha256:old");
+}
+
+#[tokio::test]
+async fn several_services_at_once() {
+    let there = super::ends::aws_with(&[]).await;
+    let services = super::aws::services(there.env.clone());
+    let look = async |rest: &str| check(KIND, &format!("cluster = \"acme\"\n{rest}"), &services).check(&minute()).await;
+    let failure = look("services = [\"web\", \"worker\"]").await.unwrap_err();
+    assert_eq!(failure.class, Class::NotYet, "{failure:?}");
+    assert!(failure.message.starts_with("worker: running 0 of 0"), "{failure}");
+    let seen = look("services = [\"web\"]").await.unwrap();
+    assert!(seen.line.starts_with("web is steady"), "{seen:?}");
+    let failure = look("services = [\"web\", \"nope\"]").await.unwrap_err();
+    assert_eq!((failure.class, failure.causes[0].as_str()), (Class::Misconfigured, "MISSING"));
+    assert!(failure.message.contains("nope"), "{failure}");
+    let wrong = look("service = \"web\"\nimage_digest = \"sha256:0\"").await.unwrap_err();
+    let digest = wrong.message.rsplit(": ").next().unwrap().to_owned();
+    look(&format!("service = \"web\"\nimage_digest = \"{digest}\"")).await.unwrap();
+    assert_eq!(mistakes(KIND, "cluster = \"c\"\nservice = \"s\"\nservices = [\"t\"]")[0].0, "[\"t\"]");
+    assert!(mistakes(KIND, "cluster = \"c\"")[0].1.contains("needs `service` or `services`"));
 }
 
 #[tokio::test]

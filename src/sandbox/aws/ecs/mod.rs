@@ -1,6 +1,8 @@
 //! ECS, awsJson 1.1: one cluster whose services deploy, fail and roll back in seconds.
 
+pub(super) mod autoscaler;
 mod definition;
+mod page;
 mod run;
 mod service;
 mod services;
@@ -87,7 +89,8 @@ pub(super) fn answer(
     if operation.contains("TaskDefinition") {
         return match operation {
             "DescribeTaskDefinition" => definition::describe(world, params),
-            "ListTaskDefinitions" => Ok(definition::list(world, params)),
+            "DeregisterTaskDefinition" => definition::deregister(world, params, id, now),
+            "ListTaskDefinitions" => definition::list(world, params),
             "RegisterTaskDefinition" => definition::register(world, params, id, now),
             other => Err(unknown(other)),
         };
@@ -103,17 +106,44 @@ pub(super) fn answer(
         return Err((400, "ClusterNotFoundException", "Cluster not found.".into()));
     }
     match operation {
-        "DescribeServices" => Ok(services::describe(world, params, now)),
+        "DescribeServices" => services::describe(world, params, now),
         "ListServices" => {
             let of = |it: &Service| arn(&world.names, &format!("service/{}/{}", world.names.cluster, it.name));
-            Ok(json!({ "serviceArns": world.ecs.services.iter().map(of).collect::<Vec<_>>() }))
+            page::listed("serviceArns", world.ecs.services.iter().map(of).collect(), params, 10)
         }
         "UpdateService" => services::update(world, params, id, now),
-        "DescribeTasks" => Ok(run::describe(world, params, now)),
+        "DescribeTasks" => run::describe(world, params, now),
         "ListTasks" => run::list(world, params, now),
         "RunTask" => run::run(world, params, id, now),
         "StopTask" => run::stop(world, params, id, now),
         other => Err(unknown(other)),
+    }
+}
+
+/// True once a service was updated.
+pub(super) fn was_updated(world: &World) -> bool {
+    world.effects.iter().any(|effect| effect.operation == "UpdateService")
+}
+
+/// The resource that IAM checks, as "Actions, resources, and condition keys for Amazon Elastic Container Service"
+/// names it; of several, the first.
+pub(super) fn resource(world: &World, operation: &str, params: &Value) -> String {
+    let last = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
+    let first = |name: &str| params[name][0].as_str().unwrap_or_default();
+    let cluster = last(text(params, "cluster"));
+    let of = |rest: String| arn(&world.names, &rest);
+    match operation {
+        "DescribeServices" => of(format!("service/{cluster}/{}", last(first("services")))),
+        "UpdateService" => of(format!("service/{cluster}/{}", last(text(params, "service")))),
+        "DescribeTasks" => of(format!("task/{cluster}/{}", last(first("tasks")))),
+        "StopTask" => of(format!("task/{cluster}/{}", last(text(params, "task")))),
+        "RunTask" => {
+            let name = text(params, "taskDefinition");
+            let found = definition::find(world, name).map(|it| format!("{}:{}", it.family, it.revision));
+            of(format!("task-definition/{}", found.unwrap_or_else(|| last(name))))
+        }
+        "DescribeClusters" => of(format!("cluster/{}", last(first("clusters")))),
+        _ => "*".into(),
     }
 }
 

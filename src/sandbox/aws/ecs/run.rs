@@ -1,12 +1,15 @@
 //! Tasks: RunTask with its client token, DescribeTasks, ListTasks, StopTask.
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
-use super::{super::No, Fate, Task, arn, definition, invalid, service::seconds, text};
+use super::{super::No, Fate, Task, arn, definition, invalid, page, service::seconds, text};
 use crate::sandbox::world::{Moment, World};
 
 /// Tokens remembered; AWS remembers them for a day.
 const TOKENS: usize = 200;
+/// Tasks that are described, and listed on a page, at most.
+const AT_ONCE: usize = 100;
 
 fn task_arn(world: &World, id: &str) -> String {
     arn(&world.names, &format!("task/{}/{id}", world.names.cluster))
@@ -16,16 +19,12 @@ fn json(world: &World, task: &Task, now: Moment) -> Value {
     let names = &world.names;
     let arn_of_task = task_arn(world, &task.id);
     let definition = definition::find(world, &format!("{}:{}", task.family, task.revision));
-    let (name, image) = definition.map(super::Definition::container).unwrap_or(("app", ""));
     let status = task.status(now);
     let container_status = match status {
         "PROVISIONING" | "PENDING" => "PENDING",
         "DEPROVISIONING" | "STOPPED" => "STOPPED",
         _ => "RUNNING",
     };
-    let mut container = json!({ "containerArn": arn(names, &format!("container/{}/{}", names.cluster, task.id)),
-        "taskArn": arn_of_task, "name": name, "image": image, "lastStatus": container_status, "healthStatus": "UNKNOWN",
-        "networkInterfaces": [{ "attachmentId": task.id, "privateIpv4Address": task.ip }] });
     let mut shown = json!({ "taskArn": arn_of_task, "clusterArn": arn(names, &format!("cluster/{}", names.cluster)),
         "taskDefinitionArn": arn(names, &format!("task-definition/{}:{}", task.family, task.revision)),
         "lastStatus": status, "desiredStatus": task.desired(now), "group": task.group, "launchType": "FARGATE",
@@ -44,28 +43,59 @@ fn json(world: &World, task: &Task, now: Moment) -> Value {
         shown["stoppedReason"] = json!(end.reason);
         if container_status == "STOPPED" {
             shown["executionStoppedAt"] = json!(seconds(end.from));
-            // A container that never ran has no exit code: who reads 0 there is fooled.
-            container["exitCode"] = end.exit.map_or(Value::Null, Value::from);
-            container["reason"] = end.container.as_deref().map_or(Value::Null, Value::from);
         }
         if end.at <= now {
             shown["stoppedAt"] = json!(seconds(end.at));
         }
     }
-    shown["containers"] = json!([container]);
+    let listed = definition.and_then(|it| it.body["containerDefinitions"].as_array()).cloned().unwrap_or_default();
+    let containers = listed.iter().enumerate();
+    let containers = containers.map(|(n, it)| container(world, task, it, n == 0, container_status, now));
+    shown["containers"] = containers.collect();
     shown
 }
 
-pub(super) fn describe(world: &World, params: &Value, now: Moment) -> Value {
+/// One container of a task; the `first` is the one whose end ends the task.
+fn container(world: &World, task: &Task, defined: &Value, first: bool, status: &str, now: Moment) -> Value {
+    let names = &world.names;
+    let (name, image) = (text(defined, "name"), text(defined, "image"));
+    let mut container = json!({ "containerArn": arn(names, &format!("container/{}/{}/{name}", names.cluster, task.id)),
+        "taskArn": task_arn(world, &task.id), "name": name, "image": image, "lastStatus": status, "healthStatus": "UNKNOWN",
+        "networkInterfaces": [{ "attachmentId": task.id, "privateIpv4Address": task.ip }] });
+    if task.running_at.is_some_and(|at| at <= now) {
+        container["imageDigest"] = json!(digest(image));
+    }
+    if let Some(end) = task.end.as_ref().filter(|_| status == "STOPPED") {
+        // A container that never ran has no exit code: who reads 0 there is fooled. Sidecars are ended with SIGTERM.
+        let exit = if first { end.exit } else { end.exit.map(|_| 143) };
+        container["exitCode"] = exit.map_or(Value::Null, Value::from);
+        container["reason"] = end.container.as_deref().filter(|_| first).map_or(Value::Null, Value::from);
+    }
+    container
+}
+
+/// The same for the same image.
+fn digest(image: &str) -> String {
+    let hash = Sha256::digest(image.as_bytes());
+    hash.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+pub(super) fn describe(world: &World, params: &Value, now: Moment) -> Result<Value, No> {
     let (mut found, mut missing) = (Vec::new(), Vec::new());
-    for asked in params["tasks"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    let asked: Vec<&str> = params["tasks"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    match asked.len() {
+        0 => return Err(invalid("Tasks cannot be empty.")),
+        1..=AT_ONCE => {}
+        _ => return Err(invalid("Tasks cannot be more than 100.")),
+    }
+    for asked in asked {
         let id = asked.rsplit('/').next().unwrap_or_default();
         match world.ecs.tasks.iter().find(|task| task.id == id) {
             Some(task) => found.push(json(world, task, now)),
             None => missing.push(json!({ "arn": task_arn(world, id), "reason": "MISSING" })),
         }
     }
-    json!({ "tasks": found, "failures": missing })
+    Ok(json!({ "tasks": found, "failures": missing }))
 }
 
 pub(super) fn list(world: &World, params: &Value, now: Moment) -> Result<Value, No> {
@@ -75,13 +105,16 @@ pub(super) fn list(world: &World, params: &Value, now: Moment) -> Result<Value, 
     }
     let wanted = if text(params, "desiredStatus") == "STOPPED" { "STOPPED" } else { "RUNNING" };
     let (family, by) = (text(params, "family"), text(params, "startedBy"));
+    if !by.is_empty() && !(service.is_empty() && family.is_empty()) {
+        return Err(invalid("startedBy cannot be combined with another filter."));
+    }
     let tasks = world.ecs.tasks.iter().filter(|task| {
         (service.is_empty() || task.group == format!("service:{service}"))
             && (family.is_empty() || task.family == family)
             && (by.is_empty() || task.started_by.as_deref() == Some(by))
             && task.desired(now) == wanted
     });
-    Ok(json!({ "taskArns": tasks.map(|task| task_arn(world, &task.id)).collect::<Vec<_>>() }))
+    page::listed("taskArns", tasks.map(|task| task_arn(world, &task.id)).collect(), params, AT_ONCE)
 }
 
 /// A one-off ends by itself: the family `migrate`, and whatever was given a command.
@@ -105,6 +138,12 @@ pub(super) fn run(world: &mut World, params: &Value, request_id: &str, now: Mome
     let Some(found) = definition::find(world, text(params, "taskDefinition")).cloned() else {
         return Err((400, "ClientException", "TaskDefinition not found.".into()));
     };
+    if !found.active {
+        return Err((400, "ClientException", "TaskDefinition is inactive".into()));
+    }
+    if text(params, "startedBy").len() > 128 || text(params, "clientToken").len() > 64 {
+        return Err(invalid("startedBy takes 128 characters, clientToken 64."));
+    }
     let asked = params.to_string();
     let token = text(params, "clientToken").to_owned();
     if let Some((_, before, ids)) = world.ecs.tokens.iter().find(|(it, _, _)| !token.is_empty() && *it == token) {

@@ -55,6 +55,12 @@ pub(in crate::sandbox) struct Service {
     pub breaker: bool,
     pub rollback: bool,
     pub behind_balancer: bool,
+    /// `minimumHealthyPercent`, `maximumPercent`.
+    pub percents: (u32, u32),
+    /// When autoscaling sets which count.
+    pub scales: Option<(Moment, u32)>,
+    /// When autoscaling has set which count.
+    pub scaled: Vec<(Moment, u32)>,
     pub created_at: Moment,
     /// PRIMARY first.
     pub deployments: Vec<Deployment>,
@@ -106,7 +112,8 @@ impl Service {
     pub fn due(&self, tasks: &[Task]) -> Option<Moment> {
         let own = tasks.iter().filter(|task| task.group == self.group()).flat_map(Task::moments);
         let mine = self.deployments.first().map(|primary| primary.not_before);
-        own.chain(mine).chain(self.retry_at).filter(|at| *at > self.seen).min()
+        let scales = self.scales.map(|(at, _)| at);
+        own.chain(mine).chain(self.retry_at).chain(scales).filter(|at| *at > self.seen).min()
     }
 
     fn group(&self) -> String {
@@ -116,12 +123,18 @@ impl Service {
     /// Looks once at everything, as of `now`.
     pub fn schedule(&mut self, seed: &mut Seed, tasks: &mut Vec<Task>, now: Moment) {
         self.seen = now;
+        self.autoscale(now);
         self.count_failures(seed, tasks, now);
         let Some(primary) = self.deployments.first().cloned() else { return };
         let of = |task: &Task, id: &str| task.started_by.as_deref() == Some(id);
         let alive = tasks.iter().filter(|task| of(task, &primary.id) && !task.is_ending(now)).count();
         let desired = usize::try_from(self.desired).unwrap_or(usize::MAX);
-        if alive < desired && self.retry_at.is_none_or(|at| at <= now) && primary.rollout != Rollout::Failed {
+        let stuck = self.is_stuck(tasks, &primary, now);
+        if stuck {
+            self.say_stuck(seed, &primary, now);
+        }
+        let due = self.retry_at.is_none_or(|at| at <= now);
+        if alive < desired && !stuck && due && primary.rollout != Rollout::Failed {
             self.retry_at = None;
             self.start(seed, tasks, &primary, desired - alive, now);
         }
@@ -146,6 +159,33 @@ impl Service {
         let exact = others.filter(|task| !task.is_stopped(now)).count() == desired;
         if healthy >= desired && !old_left && exact && now >= primary.not_before {
             self.complete(seed, now);
+        }
+    }
+
+    /// Autoscaling has its own idea of the count.
+    fn autoscale(&mut self, now: Moment) {
+        if let Some((at, count)) = self.scales.filter(|(at, _)| *at <= now) {
+            self.scales = None;
+            self.desired = count;
+            self.steady = false;
+            self.scaled.push((at, count));
+        }
+    }
+
+    /// No task may come on top, and none may go: nothing can begin.
+    fn is_stuck(&self, tasks: &[Task], primary: &Deployment, now: Moment) -> bool {
+        let desired = usize::try_from(self.desired).unwrap_or(usize::MAX);
+        let old = |task: &&Task| task.group == self.group() && task.started_by.as_deref() != Some(&primary.id);
+        let old = tasks.iter().filter(old).filter(|task| !task.is_ending(now)).count();
+        self.percents == (100, 100) && desired > 0 && old >= desired
+    }
+
+    fn say_stuck(&mut self, seed: &mut Seed, primary: &Deployment, now: Moment) {
+        let what = "was unable to stop or start tasks during a deployment because of the service deployment configuration. \
+                    Update the minimumHealthyPercent or maximumPercent value and try again.";
+        let said = self.events.iter().any(|(_, at, message)| *at >= primary.created_at && message.ends_with(what));
+        if !said {
+            self.say(seed, now, what);
         }
     }
 

@@ -2,20 +2,32 @@
 
 use serde_json::{Value, json};
 
-use super::{super::No, Deployment, Fate, Service, Task, arn, definition, invalid, service::seconds, text};
+use super::{
+    super::No, Deployment, Fate, Service, Task, arn, autoscaler::FIGHTS_AFTER, definition, invalid, service::seconds,
+    text,
+};
 use crate::sandbox::{
     aws::elb,
-    world::{Moment, World},
+    world::{Moment, World, after},
 };
+
+/// Services that are described at once at most.
+const AT_ONCE: usize = 10;
 
 /// A service's name, from a name or an ARN.
 fn name_of(text: &str) -> &str {
     text.rsplit('/').next().unwrap_or_default()
 }
 
-pub(super) fn describe(world: &World, params: &Value, now: Moment) -> Value {
+pub(super) fn describe(world: &World, params: &Value, now: Moment) -> Result<Value, No> {
     let (mut found, mut missing) = (Vec::new(), Vec::new());
-    for asked in params["services"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    let asked: Vec<&str> = params["services"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    match asked.len() {
+        0 => return Err(invalid("Services cannot be empty.")),
+        1..=AT_ONCE => {}
+        _ => return Err(invalid("Services cannot be more than 10.")),
+    }
+    for asked in asked {
         match world.ecs.services.iter().find(|it| it.name == name_of(asked)) {
             Some(service) => found.push(json(world, service, now)),
             None => {
@@ -24,7 +36,7 @@ pub(super) fn describe(world: &World, params: &Value, now: Moment) -> Value {
             }
         }
     }
-    json!({ "services": found, "failures": missing })
+    Ok(json!({ "services": found, "failures": missing }))
 }
 
 fn json(world: &World, service: &Service, now: Moment) -> Value {
@@ -62,7 +74,7 @@ fn json(world: &World, service: &Service, now: Moment) -> Value {
         "serviceRegistries": [], "desiredCount": service.desired,
         "runningCount": count(&own, &running), "pendingCount": count(&own, &pending),
         "launchType": "FARGATE", "platformVersion": "LATEST", "platformFamily": "Linux", "taskDefinition": definition,
-        "deploymentConfiguration": { "maximumPercent": 200, "minimumHealthyPercent": 100,
+        "deploymentConfiguration": { "maximumPercent": service.percents.1, "minimumHealthyPercent": service.percents.0,
             "deploymentCircuitBreaker": { "enable": service.breaker, "rollback": service.rollback } },
         "deployments": service.deployments.iter().enumerate().map(deployment).collect::<Vec<_>>(),
         "events": events.collect::<Vec<_>>(), "createdAt": seconds(service.created_at),
@@ -101,6 +113,7 @@ pub(super) fn update(world: &mut World, params: &Value, request_id: &str, now: M
     let wanted = match params["taskDefinition"].as_str() {
         None => current.clone(),
         Some(name) => match definition::find(world, name) {
+            Some(found) if !found.active => return Err((400, "ClientException", "TaskDefinition is inactive".into())),
             Some(found) => (found.family.clone(), found.revision),
             None => return Err((400, "ClientException", "TaskDefinition not found.".into())),
         },
@@ -112,6 +125,10 @@ pub(super) fn update(world: &mut World, params: &Value, request_id: &str, now: M
     let deploys = force || wanted != current;
     let struck = deploys && desired > 0 && world.ecs.services[at].behind_balancer;
     let fate = if struck { fate(world, own, &image) } else { own };
+    let breaks = struck && world.strikes("ecs.no-breaker");
+    let stuck = struck && world.strikes("ecs.stuck");
+    let resized = desired != world.ecs.services[at].desired && world.ecs.services[at].behind_balancer;
+    let fought = resized && world.strikes("ecs.autoscaler");
     let mut seed = world.seed.clone();
     let ecs = &mut world.ecs;
     let service = &mut ecs.services[at];
@@ -121,7 +138,14 @@ pub(super) fn update(world: &mut World, params: &Value, request_id: &str, now: M
     service.rollback = breaker["rollback"].as_bool().unwrap_or(service.rollback);
     service.desired = desired;
     service.steady = false;
+    if breaks {
+        (service.breaker, service.rollback) = (false, false);
+    }
+    if fought {
+        service.scales = Some((after(now, FIGHTS_AFTER), before));
+    }
     if deploys {
+        service.percents = if stuck { (100, 100) } else { (100, 200) };
         service.deploy(&mut seed, wanted.clone(), fate, now);
     }
     service.schedule(&mut seed, &mut ecs.tasks, now);

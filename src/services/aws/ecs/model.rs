@@ -1,14 +1,13 @@
 //! ECS's services, deployments and tasks in our own types.
 
-use aws_sdk_ecs::types as sdk;
-use aws_sdk_ecs::types::{AssignPublicIp, AwsVpcConfiguration, ContainerOverride, NetworkConfiguration, TaskOverride};
-
-/// Events of a service that are kept: the newest say why it is stuck.
-const EVENTS: usize = 5;
+use super::Images;
+use crate::base::{Class, Failure};
 
 /// A service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Service {
+    /// Without the cluster.
+    pub name: String,
     /// `ACTIVE`, `DRAINING`, `INACTIVE`.
     pub status: String,
     /// ARN or `family:revision`, as AWS says it.
@@ -21,14 +20,29 @@ pub struct Service {
     pub pending: i32,
     /// Newest first.
     pub deployments: Vec<Deployment>,
-    /// The newest few, newest first.
-    pub events: Vec<String>,
-    /// True where the circuit breaker puts the old task definition back by itself.
+    /// Newest first.
+    pub events: Vec<Event>,
+    /// True where a circuit breaker ends a deployment whose tasks fail.
+    pub breaker: bool,
+    /// True where the circuit breaker, or an alarm, then puts the old task definition back by itself.
     pub rolls_back: bool,
+    /// The share of the tasks that have to stay healthy, and the one that may run, in percent.
+    pub percents: Option<(i32, i32)>,
+    /// `ECS`, `CODE_DEPLOY`, `EXTERNAL`; empty where nothing is said.
+    pub controller: String,
+}
+
+/// Something that ECS says of a service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Event {
+    /// Unique.
+    pub id: String,
+    /// In ECS's words.
+    pub message: String,
 }
 
 /// A deployment of a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Deployment {
     /// `ecs-svc/…`.
     pub id: String,
@@ -51,7 +65,7 @@ pub struct Deployment {
 }
 
 /// A task definition.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskDefinition {
     /// In full.
     pub arn: String,
@@ -59,12 +73,30 @@ pub struct TaskDefinition {
     pub family: String,
     /// False where it was deregistered.
     pub active: bool,
-    /// Names of its containers.
-    pub containers: Vec<String>,
+    /// Names of its containers and their images, in order.
+    pub containers: Vec<(String, String)>,
+    /// Where its containers' output goes, by container.
+    pub logs: Vec<(String, LogPlace)>,
+}
+
+/// Where a container's output goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogPlace {
+    /// To CloudWatch Logs (driver `awslogs`): group, prefix of the streams, region where it is another one.
+    CloudWatch {
+        /// Log group.
+        group: String,
+        /// Streams are called `prefix/container/task`.
+        prefix: String,
+        /// None: where the service is.
+        region: Option<String>,
+    },
+    /// Elsewhere: the driver's name, or `awslogs` without a prefix, whose streams have names that nobody can know.
+    Elsewhere(String),
 }
 
 /// A task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Task {
     /// In full.
     pub arn: String,
@@ -83,7 +115,7 @@ pub struct Task {
 }
 
 /// A container of a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Container {
     /// Name in the task definition.
     pub name: String,
@@ -142,6 +174,36 @@ pub fn short_definition(definition: &str) -> &str {
     definition.rsplit_once("task-definition/").map_or(definition, |(_, short)| short)
 }
 
+impl TaskDefinition {
+    /// Names of its containers.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.containers.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Whether it has the containers that other images are for; the empty name is the only one.
+    ///
+    /// # Errors
+    /// `Misconfigured`, naming those that there are.
+    pub fn takes(&self, images: &Images) -> Result<(), Failure> {
+        let alone = self.containers.len() == 1;
+        let missing = images.keys().find(|name| !(name.is_empty() && alone) && !self.names().any(|one| one == *name));
+        missing.map_or(Ok(()), |name| Err(no_container(&self.arn, name, &self.names().collect::<Vec<_>>())))
+    }
+}
+
+/// The failure of an image for a container that is not there.
+pub(super) fn no_container(arn: &str, name: &str, known: &[&str]) -> Failure {
+    let short = short_definition(arn);
+    let words = if name.is_empty() {
+        format!("{short} has several containers, and nothing says which one gets the image")
+    } else {
+        format!("{short} has no container {name}")
+    };
+    Failure::new(Class::Misconfigured, words)
+        .because(format!("its containers: {}", known.join(", ")))
+        .hint("say `container`, or `images = { container = \"image\" }`")
+}
+
 impl Service {
     /// The deployment that the service is moving to, or stands on.
     #[must_use]
@@ -174,23 +236,37 @@ impl Service {
         let rollout =
             if rollout.is_empty() { String::new() } else { format!(", {}", rollout.replace('_', " ").to_lowercase()) };
         let pending = if self.pending > 0 { format!(", {} pending", self.pending) } else { String::new() };
+        let failed = self.primary().map_or(0, |one| one.failed);
+        let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
         let definition = short_definition(&self.task_definition);
-        format!("running {} of {} on {definition}{pending}{rollout}", self.running, self.desired)
+        format!("running {} of {} on {definition}{pending}{failed}{rollout}", self.running, self.desired)
     }
 }
 
 impl Task {
+    /// The last part of its ARN.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.arn.rsplit('/').next().unwrap_or(&self.arn)
+    }
+
+    /// True where none of its containers ever ran.
+    #[must_use]
+    pub fn never_ran(&self) -> bool {
+        self.stop_code == "TaskFailedToStart" && self.containers.iter().all(|one| one.exit_code.is_none())
+    }
+
     /// Why it stopped, one line each: the task's reason, then those of its containers.
     #[must_use]
     pub fn reasons(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        let id = self.arn.rsplit('/').next().unwrap_or(&self.arn);
         if !self.reason.is_empty() {
-            lines.push(format!("task {id}: {}", self.reason));
+            lines.push(format!("task {}: {}", self.id(), self.reason));
         }
         for one in &self.containers {
             let code = one.exit_code.filter(|code| *code != 0).map(|code| format!("exit code {code}"));
-            let said = Some(one.reason.clone()).filter(|reason| !reason.is_empty());
+            // An image that cannot be pulled is told twice, by the task and by its container.
+            let said = Some(one.reason.clone()).filter(|reason| !reason.is_empty() && *reason != self.reason);
             let parts: Vec<_> = [code, said].into_iter().flatten().collect();
             if !parts.is_empty() {
                 lines.push(format!("container {}: {}", one.name, parts.join(", ")));
@@ -198,77 +274,4 @@ impl Task {
         }
         lines
     }
-}
-
-pub(super) fn from_service(service: &sdk::Service) -> Service {
-    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-    Service {
-        status: text(service.status()),
-        task_definition: text(service.task_definition()),
-        desired: service.desired_count,
-        running: service.running_count,
-        pending: service.pending_count,
-        deployments: service
-            .deployments()
-            .iter()
-            .map(|one| Deployment {
-                id: text(one.id()),
-                status: text(one.status()),
-                task_definition: text(one.task_definition()),
-                desired: one.desired_count,
-                running: one.running_count,
-                pending: one.pending_count,
-                failed: one.failed_tasks,
-                rollout: text(one.rollout_state().map(sdk::DeploymentRolloutState::as_str)),
-                reason: text(one.rollout_state_reason()),
-            })
-            .collect(),
-        rolls_back: service
-            .deployment_configuration()
-            .and_then(|config| config.deployment_circuit_breaker())
-            .is_some_and(|breaker| breaker.enable && breaker.rollback),
-        events: service.events().iter().take(EVENTS).map(|event| text(event.message())).collect(),
-    }
-}
-
-pub(super) fn from_task(task: &sdk::Task) -> Task {
-    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-    Task {
-        arn: text(task.task_arn()),
-        task_definition: text(task.task_definition_arn()),
-        status: text(task.last_status()),
-        started_by: text(task.started_by()),
-        stop_code: text(task.stop_code().map(sdk::TaskStopCode::as_str)),
-        reason: text(task.stopped_reason()),
-        containers: task
-            .containers()
-            .iter()
-            .map(|one| Container {
-                name: text(one.name()),
-                exit_code: one.exit_code(),
-                reason: text(one.reason()),
-                digest: text(one.image_digest()),
-            })
-            .collect(),
-    }
-}
-
-pub(super) fn from_failure(failure: &sdk::Failure) -> String {
-    let parts = [failure.arn(), failure.reason(), failure.detail()];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
-}
-
-pub(super) fn to_network(network: &Network) -> Option<NetworkConfiguration> {
-    let vpc = AwsVpcConfiguration::builder()
-        .set_subnets(Some(network.subnets.clone()))
-        .set_security_groups((!network.security_groups.is_empty()).then(|| network.security_groups.clone()))
-        .assign_public_ip(if network.public_ip { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled })
-        .build()
-        .ok()?;
-    Some(NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
-}
-
-pub(super) fn to_override((container, command): &(String, Vec<String>)) -> TaskOverride {
-    let one = ContainerOverride::builder().name(container).set_command(Some(command.clone())).build();
-    TaskOverride::builder().container_overrides(one).build()
 }
