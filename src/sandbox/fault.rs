@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Every fault, by name, with what it does. The error message for an unknown one lists them.
 pub static FAULTS: &[(&str, &str)] = &[
     ("cloudwatch.no_data", "GetMetricData answers without a single value"),
+    ("dns.delegation", "the parent zone still delegates to the old provider's name servers"),
     ("dns.servfail", "the second resolver answers SERVFAIL to a query"),
     ("dns.stale", "the second resolver caches an answer for 30 s although its TTL is lower"),
     ("ecs.deploy", "tasks of the web service's new deployment exit 1 (a secret is missing); the breaker rolls back"),

@@ -4,6 +4,7 @@ mod floors;
 mod house;
 mod journal;
 mod kinds;
+mod knot;
 mod moto;
 mod night;
 mod process;
