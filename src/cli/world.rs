@@ -90,6 +90,7 @@ pub(super) async fn attach(mut env: Env, dir: &Path) -> Result<(Env, Option<Sand
     }
     env.dns.authoritative.clone_from(&at.authoritative);
     env.dns.resolvers.clone_from(&at.resolvers);
+    env.dns.parents.clone_from(&at.parents);
     env.http.resolve_only_by_dns = true;
     env.http.default_port = Some(at.web_port);
     Ok((env, Some(sandbox)))

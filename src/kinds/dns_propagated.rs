@@ -1,52 +1,73 @@
 //! `dns.propagated`: named resolvers see the new value.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+mod quorum;
 
-use futures_util::future::{BoxFuture, join_all};
-use serde_json::json;
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use serde_json::{Value as Json, json};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     Bind, Kind,
-    dns::{MAX_TTL, NAME, Question, TYPE, VALUE, VALUES},
+    dns::{Question, Track, clock, with_question},
 };
 use crate::{
     base::{Class, Failure},
-    plan::{Check, Cx, Doubt, Param, Params, Seen, Shape},
-    runbook::value,
+    plan::{Check, Cx, Doubt, Param, Seen, Shape},
     services::{
         Services,
-        dns::{Answer, ResponseCode, Transport},
+        dns::{Answer, Peer, Query, ResponseCode, Transport, WITHIN},
     },
 };
+use quorum::Quorum;
 
 /// Between two samples of one look: long enough to reach another frontend of an anycast resolver,
 /// short enough to be repeated every two seconds.
 const BETWEEN: Duration = Duration::from_millis(250);
 /// The default number of samples.
 const SAMPLES: u64 = 2;
+/// Once the quorum is decided, those that have not answered get so much longer: they are asked for the view only.
+const GRACE: Duration = Duration::from_millis(100);
+/// From a change at the last server to the moment at which it is seen, at most.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// What of that the answers themselves may take.
+const SLACK: Duration = Duration::from_millis(200);
+/// Looks follow each other at this pace at most, however long they take.
+const FASTEST: Duration = Duration::from_millis(250);
 
 /// The kind.
 pub static KIND: Kind = Kind {
     name: "dns.propagated",
     summary: "named resolvers see the new value: quorum, remaining TTL, consecutive samples",
     docs: "\
-Asks every resolver for the name, with recursion, and passes when enough of them (`quorum`) answer with the expected value
-in every one of `samples` consecutive samples, taken 250 ms apart within one look. A resolver that flaps between old and
-new, or answers SERVFAIL once, has not seen the value: it is named, with what it still says and how long it may keep that.
+Asks every resolver for the name at once, with recursion, and passes when enough of them (`quorum`) answer with the expected
+value in every one of `samples` consecutive samples, taken `between` apart within one look. A resolver that flaps between old
+and new, or answers SERVFAIL once, has not seen the value: it is named, with what it still says and how long it may keep
+that. Over UDP, and over TCP where the answer is truncated.
+
+What each resolver says is told as it comes: a silent one takes its whole `answer_within` (3 s) and delays nobody else. The
+look is over as soon as the quorum is reached or cannot be reached any more.
+
+While a step polls it, it remembers what each resolver said: an old value that lives longer than its TTL is served stale
+(RFC 8767) or was fetched again from a server that still has it; a TTL that does not count down is clamped or comes from
+several caches. Extended errors (RFC 8914) are shown: `DNSSEC bogus`, `no reachable authority`, `stale answer`.
 
 Where the name is a CNAME, `value` may be its target or the addresses behind it.
 
-What hurts people: resolvers that raise or clamp TTLs (`max_ttl` shows them), that serve stale answers (RFC 8767), and the
-ones inside a VPC, which nobody asked. Browsers, JVMs and long-lived connections cache beyond any resolver.
+What hurts people: resolvers that raise or clamp TTLs (`max_ttl` shows them), that serve stale answers, and the ones inside
+a VPC, which nobody asked. A \"no\" is cached too: who asked for a new name too early waits for the SOA's minimum. Browsers,
+JVMs and long-lived connections cache beyond any resolver.
 
 Resolvers: `resolvers`, else the environment's `dns.resolvers`, else those of /etc/resolv.conf. Relies on RFC 1034, 1035,
-2181. Limits: a passing look says what these resolvers say, not what every resolver in the world says.",
-    params: &[
-        NAME,
-        TYPE,
-        VALUE,
-        VALUES,
-        MAX_TTL,
+2181, 2308. Limits: a passing look says what these resolvers say, not what every resolver in the world says.",
+    params: &with_question::<5, 10>([
         Param {
             name: "resolvers",
             shape: Shape::Texts,
@@ -63,69 +84,67 @@ Resolvers: `resolvers`, else the environment's `dns.resolvers`, else those of /e
             name: "samples",
             shape: Shape::Count,
             required: false,
-            help: "how many consecutive answers of a resolver must agree; default 2",
+            help: "how many consecutive answers of a resolver must agree, 1 to 100; default 2",
         },
-    ],
+        Param {
+            name: "between",
+            shape: Shape::Duration,
+            required: false,
+            help: "pause between two samples, at most 1 m; default \"250ms\"",
+        },
+        Param {
+            name: "answer_within",
+            shape: Shape::Duration,
+            required: false,
+            help: "how long a resolver may take to answer, 100 ms to 1 m; default \"3s\"",
+        },
+    ]),
     doubt: Doubt::Read,
     needs: &["UDP and TCP port 53 to the resolvers"],
     example: include_str!("../../runbooks/kinds/dns.propagated.toml"),
     bind: Bind::Check(|params, services| {
+        const MINUTE: Duration = Duration::from_secs(60);
         let question = Question::read(params);
         if question.values.is_empty() && params.ok() {
             let help = Some("without one, an old value would pass too".into());
             params.mistake(params.place(), "`dns.propagated` needs `value` or `values`", "what is expected is missing", help);
         }
-        let resolvers = params.addresses("resolvers", 53);
-        let quorum = quorum(params);
+        let mut resolvers = params.addresses("resolvers", 53);
+        let named = resolvers.len();
+        resolvers.sort();
+        resolvers.dedup();
+        if resolvers.len() < named {
+            let span = params.place_of("resolvers");
+            params.mistake(span, "`resolvers` names one of them twice", "it would count twice", None);
+        }
+        let quorum = Quorum::read(params);
         let samples = params.opt_count("samples").unwrap_or(SAMPLES);
         if !(1..=100).contains(&samples) {
             let span = params.place_of("samples");
             params.mistake(span, "`samples` must be 1 to 100", "out of range", None);
         }
-        Arc::new(Propagated { services: services.clone(), question, resolvers, quorum, samples })
+        let between = params.opt_duration("between").unwrap_or(BETWEEN);
+        if between > MINUTE {
+            let span = params.place_of("between");
+            params.mistake(span, "`between` must be at most 1 m", "out of range", None);
+        }
+        let within = params.opt_duration("answer_within").unwrap_or(WITHIN);
+        if !(Duration::from_millis(100)..=MINUTE).contains(&within) {
+            let span = params.place_of("answer_within");
+            params.mistake(span, "`answer_within` must be 100 ms to 1 m", "out of range", None);
+        }
+        Arc::new(Propagated {
+            services: services.clone(),
+            question,
+            resolvers,
+            quorum,
+            samples,
+            between,
+            within,
+            known: Mutex::default(),
+        })
     }),
 };
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Quorum {
-    Count(u64),
-    Percent(f64),
-}
-
-impl Quorum {
-    fn of(self, resolvers: usize) -> usize {
-        match self {
-            Self::Count(n) => usize::try_from(n).unwrap_or(usize::MAX),
-            #[expect(
-                clippy::cast_precision_loss,
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a handful"
-            )]
-            Self::Percent(share) => ((resolvers as f64) * share / 100.0).ceil() as usize,
-        }
-        .max(1)
-    }
-}
-
-fn quorum(params: &mut Params<'_>) -> Quorum {
-    let Some(raw) = params.raw("quorum") else { return Quorum::Percent(100.0) };
-    let found = match &raw.kind {
-        value::Kind::Int(n) => u64::try_from(*n).ok().filter(|n| *n > 0).map(Quorum::Count),
-        value::Kind::Text(text) => match text.trim().strip_suffix('%') {
-            Some(share) => {
-                share.trim().parse().ok().filter(|share| *share > 0.0 && *share <= 100.0).map(Quorum::Percent)
-            }
-            None => text.trim().parse().ok().filter(|n| *n > 0).map(Quorum::Count),
-        },
-        _ => None,
-    };
-    found.unwrap_or_else(|| {
-        let span = raw.span.clone();
-        params.mistake(span, "`quorum` must be a number of resolvers or a share such as \"75%\"", "neither", None);
-        Quorum::Percent(100.0)
-    })
-}
 
 struct Propagated {
     services: Arc<Services>,
@@ -133,71 +152,230 @@ struct Propagated {
     resolvers: Vec<SocketAddr>,
     quorum: Quorum,
     samples: u64,
+    between: Duration,
+    within: Duration,
+    /// What each resolver said at earlier looks.
+    known: Mutex<HashMap<SocketAddr, Known>>,
+}
+
+/// A resolver over several looks.
+#[derive(Default)]
+struct Known {
+    track: Option<Track>,
+    /// What was told of it last, so that only news is told.
+    told: String,
+}
+
+/// What one look at one resolver found.
+#[derive(Debug, Clone)]
+struct View {
+    resolver: SocketAddr,
+    /// What it says, with the TTL; or why it says nothing.
+    words: String,
+    /// The same without what changes from look to look.
+    says: String,
+    ttl: Option<u32>,
+    /// How long it may go on saying so, in seconds.
+    keeps: Option<u32>,
+    /// Why it does not count; `None`: it sees the value.
+    stuck: Option<String>,
+    hint: Option<String>,
 }
 
 impl Propagated {
-    async fn look(&self) -> Result<Seen, Failure> {
+    async fn look(&self, cx: &Cx) -> Result<Seen, Failure> {
         let question = &self.question;
         let resolvers = if self.resolvers.is_empty() { self.services.dns.resolvers()? } else { self.resolvers.clone() };
-        let need = self.quorum.of(resolvers.len());
-        if need > resolvers.len() {
-            return Err(Failure::new(Class::Misconfigured, format!("quorum {need} of {} resolvers", resolvers.len())));
+        let of = resolvers.len();
+        let need = self.quorum.of(of);
+        if need > of {
+            return Err(Failure::new(Class::Misconfigured, format!("quorum {need} of {of} resolvers"))
+                .hint("name more resolvers, or give the quorum as a share: quorum = \"75%\""));
         }
-        let said = join_all(resolvers.iter().map(|&resolver| self.one(resolver))).await;
-        let stuck = resolvers.iter().zip(&said).filter_map(|(r, s)| s.as_ref().err().map(|why| format!("{r} {why}")));
-        let stuck = stuck.collect::<Vec<_>>();
-        let agree = resolvers.len() - stuck.len();
-        let wanted = question.values.join(", ");
-        let counts = format!("{agree} of {} resolvers see {} as {wanted}", resolvers.len(), question.shown);
+        let query = Query::new(&question.name, question.kind, true)
+            .map_err(|e| Failure::new(Class::Misconfigured, format!("{}: {e}", question.shown)))?;
+        let mut asked = resolvers.iter().map(|&resolver| self.one(resolver, &query)).collect::<FuturesUnordered<_>>();
+        let (mut views, mut agree) = (Vec::with_capacity(of), 0);
+        // Who answers at all is through with its samples by then.
+        let prompt = Instant::now() + self.samples_take() + GRACE;
+        let mut decided: Option<Instant> = None;
+        loop {
+            let view = match decided {
+                None => asked.next().await,
+                Some(until) => tokio::select! {
+                    biased;
+                    view = asked.next() => view,
+                    () = sleep_until(until) => None,
+                },
+            };
+            let Some(view) = view else { break };
+            let view = self.hear(cx, view);
+            agree += usize::from(view.stuck.is_none());
+            views.push(view);
+            let open = of - views.len();
+            if decided.is_none() && open > 0 && (agree >= need || agree + open < need) {
+                decided = Some(prompt.max(Instant::now() + GRACE));
+            }
+            #[expect(clippy::cast_precision_loss, reason = "a handful of resolvers")]
+            cx.progress(agree as f32 / need as f32, format!("{agree} of {of} resolvers see {}", question.wanted()));
+        }
+        drop(asked);
+        views.sort_by_key(|view| resolvers.iter().position(|r| *r == view.resolver));
+        let silent = resolvers.iter().filter(|r| !views.iter().any(|v| v.resolver == **r)).copied().collect::<Vec<_>>();
+        self.verdict(&views, &silent, agree, need)
+    }
+
+    fn verdict(&self, views: &[View], silent: &[SocketAddr], agree: usize, need: usize) -> Result<Seen, Failure> {
+        let question = &self.question;
+        let stuck = views.iter().filter_map(|v| Some(format!("{} {}", v.resolver, v.stuck.as_ref()?)));
+        let waited = silent.iter().map(|r| format!("{r} had not answered when the others were done"));
+        let stuck = stuck.chain(waited).collect::<Vec<_>>();
+        let of = views.len() + silent.len();
+        let counts = format!("{agree} of {of} resolvers see {} as {}", question.shown, question.wanted());
         if agree < need {
             let more = if stuck.len() > 1 { format!(" and {} more", stuck.len() - 1) } else { String::new() };
             let first = stuck.first().cloned().unwrap_or_default();
             let failure = Failure::new(Class::NotYet, format!("{counts}; {first}{more}"));
+            let failure = hint(views, self.services.dns.now()).iter().fold(failure, Failure::hint);
             return Err(stuck.iter().skip(1).fold(failure, Failure::because));
         }
-        let ttls = said.iter().filter_map(|s| s.as_ref().ok().copied().flatten()).collect::<Vec<_>>();
         let tail = match stuck.as_slice() {
             [] => String::new(),
             stuck => format!("; not yet: {}", stuck.join("; ")),
         };
-        let line = format!("{counts} in {} samples each{tail}", self.samples);
-        let evidence = json!({ "agree": agree, "resolvers": resolvers, "stuck": stuck, "ttls": ttls });
+        let samples = if self.samples == 1 { "1 sample".to_owned() } else { format!("{} samples", self.samples) };
+        let line = format!("{counts} in {samples} each{tail}");
+        let seen = views.iter().map(View::evidence).collect::<Vec<_>>();
+        let evidence = json!({ "agree": agree, "resolvers": of, "stuck": stuck, "views": seen });
         #[expect(clippy::cast_precision_loss, reason = "a handful of resolvers")]
         Ok(Seen::new(line).value(agree as f64).with(evidence))
     }
 
-    /// All samples of one resolver; the TTL of the last, or what is wrong with the first that disagrees.
-    async fn one(&self, resolver: SocketAddr) -> Result<Option<u32>, String> {
-        let question = &self.question;
-        let mut ttl = None;
-        for sample in 0..self.samples {
-            if sample > 0 {
-                tokio::time::sleep(BETWEEN).await;
+    /// The pauses between all samples of one look.
+    fn samples_take(&self) -> Duration {
+        let pauses = u32::try_from(self.samples.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.between.saturating_mul(pauses)
+    }
+
+    /// All samples of one resolver; the last, or the first that disagrees.
+    async fn one(&self, resolver: SocketAddr, query: &Query) -> (SocketAddr, u64, Result<Answer, Failure>) {
+        let mut peer = Peer::new(resolver, self.within);
+        let mut sample = 1;
+        loop {
+            let answer = peer.ask(query, Transport::Udp).await;
+            let agrees = answer.as_ref().is_ok_and(|answer| self.wrong(answer).is_none());
+            if !agrees || sample >= self.samples {
+                return (resolver, sample, answer);
             }
-            let asked = self.services.dns.ask(resolver, &question.name, question.kind, Transport::Udp, true).await;
-            let answer = asked.map_err(|failure| format!("gave no answer: {failure}"))?;
-            if let Some(why) = self.wrong(&answer) {
-                let flaps = if sample > 0 { format!(" in sample {}", sample + 1) } else { String::new() };
-                return Err(format!("{why}{flaps}"));
+            sample += 1;
+            if !self.between.is_zero() {
+                tokio::time::sleep(self.between).await;
             }
-            ttl = answer.ttl(&question.name, question.kind);
         }
-        Ok(ttl)
+    }
+
+    /// Takes in what a resolver said and tells it where it is news.
+    fn hear(&self, cx: &Cx, (resolver, sample, answer): (SocketAddr, u64, Result<Answer, Failure>)) -> View {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.entry(resolver).or_default();
+        let view = self.view(known, resolver, sample, &answer);
+        let news = if view.stuck.is_none() { format!("sees {}", view.says) } else { view.says.clone() };
+        if known.told != news {
+            let line = match &view.stuck {
+                None => format!("{resolver} sees {}", view.words),
+                Some(why) => format!("{resolver} {why}"),
+            };
+            cx.line(line);
+            known.told = news;
+        }
+        view
+    }
+
+    fn view(&self, known: &mut Known, resolver: SocketAddr, sample: u64, answer: &Result<Answer, Failure>) -> View {
+        let question = &self.question;
+        let flaps = if sample > 1 { format!(" in sample {sample}") } else { String::new() };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(failure) => {
+                known.track = None;
+                return View {
+                    resolver,
+                    words: failure.message.clone(),
+                    says: failure.message.clone(),
+                    ttl: None,
+                    keeps: None,
+                    stuck: Some(format!("gave no answer: {failure}{flaps}")),
+                    hint: failure.hint.clone(),
+                };
+            }
+        };
+        let says = answer.says(&question.name, question.kind);
+        let keeps = answer.longest_ttl();
+        let odd = match (&mut known.track, keeps) {
+            (Some(track), Some(ttl)) => track.hear(&says, ttl, Instant::now()),
+            (none @ None, Some(ttl)) => {
+                *none = Some(Track::new(says.clone(), ttl, Instant::now()));
+                None
+            }
+            (track, None) => {
+                *track = None;
+                None
+            }
+        };
+        let wrong = self.wrong(answer);
+        let odd = odd.filter(|_| wrong.is_some()).map(|odd| format!(" ({odd})")).unwrap_or_default();
+        let hint = match answer.rcode {
+            ResponseCode::ServFail => Some(format!(
+                "{resolver} cannot reach the zone's servers or does not trust its signatures: check with dns.delegation"
+            )),
+            ResponseCode::Refused => Some(format!("{resolver} does not resolve for this machine: is it a resolver?")),
+            _ => None,
+        };
+        View {
+            resolver,
+            words: question.of(answer),
+            says,
+            ttl: answer.ttl(&question.name, question.kind),
+            keeps,
+            stuck: wrong.map(|why| format!("{why}{flaps}{odd}")),
+            hint,
+        }
     }
 
     fn wrong(&self, answer: &Answer) -> Option<String> {
         let question = &self.question;
-        let words = answer.words(&question.name, question.kind);
+        let words = question.of(answer);
         if answer.rcode != ResponseCode::NoError {
             let kept = answer.negative_ttl.map(|ttl| format!(" for up to {ttl} s")).unwrap_or_default();
             return Some(format!("says {words}{kept}"));
         }
         if !question.shows(answer) {
-            return Some(format!("still says {words}"));
+            let kept = answer.negative_ttl.map(|ttl| format!(" for up to {ttl} s")).unwrap_or_default();
+            return Some(format!("still says {words}{kept}"));
+        }
+        if answer.says_stale() {
+            return Some(format!("says {words}, and that this is stale"));
         }
         let max = question.max_ttl.filter(|_| !question.ttl_passes(answer))?;
         Some(format!("says {words}, more than {max} s"))
     }
+}
+
+impl View {
+    fn evidence(&self) -> Json {
+        json!({ "resolver": self.resolver, "says": self.says, "ttl": self.ttl, "stuck": self.stuck })
+    }
+}
+
+/// What can be done about those that are stuck: their own hint, else when their copies run out.
+fn hint(views: &[View], now: DateTime<Utc>) -> Option<String> {
+    let stuck = || views.iter().filter(|view| view.stuck.is_some());
+    let last = stuck().filter_map(|view| view.keeps).max();
+    stuck().find_map(|view| view.hint.clone()).or_else(|| {
+        let last = last?;
+        let at = clock(now + TimeDelta::seconds(last.into()), now);
+        Some(format!("the last of these copies runs out in {last} s, at {at}"))
+    })
 }
 
 impl Check for Propagated {
@@ -207,28 +385,16 @@ impl Check for Propagated {
             [] => "the environment's resolvers".to_owned(),
             list => list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         };
-        let quorum = match self.quorum {
-            Quorum::Count(n) => format!("{n} of them"),
-            Quorum::Percent(share) => format!("{share} %"),
-        };
-        let values = question.values.join(", ");
-        format!("ask {who} for {} {} times, expect {values} from {quorum}", question.words(), self.samples)
+        let times = if self.samples == 1 { "once".to_owned() } else { format!("{} times", self.samples) };
+        format!("ask {who} for {} {times}{} from {}", question.words(), question.expects(), self.quorum)
     }
 
     fn check<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<Seen, Failure>> {
-        Box::pin(super::looking(cx, self.look()))
+        Box::pin(super::looking(cx, self.look(cx)))
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quorums_round_up() {
-        assert_eq!(Quorum::Percent(100.0).of(3), 3);
-        assert_eq!(Quorum::Percent(66.0).of(3), 2);
-        assert_eq!(Quorum::Percent(1.0).of(3), 1);
-        assert_eq!(Quorum::Count(2).of(3), 2);
+    /// So that a change is seen within two seconds: a look of several samples takes part of them.
+    fn every(&self) -> Duration {
+        INTERVAL.saturating_sub(self.samples_take().saturating_add(GRACE + SLACK)).max(FASTEST)
     }
 }

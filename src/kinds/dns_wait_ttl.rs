@@ -5,20 +5,20 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Local, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use serde_json::{Value as Json, json};
 
 use super::{
     Bind, Kind,
-    dns::{self, TYPE},
+    dns::{self, Countdown, Heard, TYPE, clock},
 };
 use crate::{
     base::{Class, Failure, StepId, short_duration},
     plan::{Action, Cx, Done, Doubt, Finding, Param, Shape},
     services::{
         Services,
-        dns::{Name, RecordType, shown},
+        dns::{Chain, Name, RecordType, shown},
     },
 };
 
@@ -40,15 +40,22 @@ With `after = \"lower-ttl\"` the old TTL and that moment come from what the step
 `insync_at`, `name`, `type` in its evidence): an attempt that is started again counts from the same moment. With `name`
 alone it waits for `ttl`, or for the largest TTL that is served now, counted from the start of the first attempt.
 
-While waiting it asks every authoritative server, along the CNAME chain. It waits for the largest TTL found there if that is
-more than the old one, and for a server that still serves a higher TTL than the new one the count begins anew: caches
-can still pick that up. For a name that does not exist it waits for the negative TTL (RFC 2308). The clock time at
-which the switch is safe is shown.
+While waiting it asks every authoritative server, along the CNAME chain: each name of the chain with its own TTL at its own
+servers. It waits for the largest TTL found there if that is more than the old one, and for a server that still serves a
+higher TTL than the new one the count begins anew: caches can still pick that up. For a name that does not exist yet it
+waits for the time that caches keep the \"no\", the lesser of the SOA record's TTL and its minimum (RFC 2308). The clock
+time at which the switch is safe is shown from the first moment on.
 
-What hurts people: NS and DS records of the parent zone live up to 48 h and are not covered; some resolvers keep records
-longer than they may; Terraform puts the old TTL back on its next run.
+Where the environment names its servers (`dns.authoritative`), names further along the chain that they do not know are looked
+up by the environment's `dns.resolvers`; without those the chain counts as far as it is known, and a line says where it ends.
 
-Changes nothing. Relies on RFC 1035 (3.2.1), 2181 (8), 2308 (5) and Route 53's GetChange documentation.",
+What hurts people: this is about the record alone. The parent zone's NS records live up to 48 h in caches, and its DS
+records up to 24 h: who moves the *zone* to other name servers, or signs it anew, has to wait for those (`dig NS
+acme.example @a server of the parent` shows the TTL; `dns.delegation` shows it too), and keeps the old servers serving
+until then. Some resolvers keep records longer than they may. Terraform puts the old TTL back on its next run.
+
+Changes nothing. Relies on RFC 1035 (3.2.1), 2181 (8), 2308 (5) and Route 53's GetChange documentation. Limits: a server
+that does not answer cannot be counted and is named; nobody knows what it gives out.",
     params: &[
         Param {
             name: "after",
@@ -70,7 +77,7 @@ Changes nothing. Relies on RFC 1035 (3.2.1), 2181 (8), 2308 (5) and Route 53's G
     example: include_str!("../../runbooks/kinds/dns.wait_ttl.toml"),
     bind: Bind::Action(|params, services| {
         let after = params.step_ref("after");
-        let name = params.has("name").then(|| dns::name(params));
+        let name = params.has("name").then(|| dns::name(params, "name"));
         if after.is_none() && name.is_none() && params.ok() {
             let help = Some("after = \"lower-ttl\" names the step that lowered the TTL".into());
             params.mistake(params.place(), "`dns.wait_ttl` needs `after` or `name`", "what to wait for is missing", help);
@@ -93,7 +100,7 @@ struct WaitTtl {
 
 /// What the wait counts from.
 #[derive(Debug, Clone)]
-struct Count {
+struct Start {
     name: Name,
     kind: RecordType,
     from: DateTime<Utc>,
@@ -102,21 +109,23 @@ struct Count {
 }
 
 /// What the servers said at one look.
-#[derive(Debug, Default)]
 struct Look {
-    largest: u64,
-    /// Servers that still serve more than the new TTL, and the most that any of them serves.
+    heard: Heard,
+    /// Servers that still serve more than the new TTL.
     stale: Vec<String>,
-    stale_ttl: u64,
+    /// What is worth a line: the chain, who is silent, where it ends.
+    lines: Vec<String>,
+    /// For the evidence.
+    chain: Json,
 }
 
 impl WaitTtl {
-    fn count(&self, cx: &Cx, captured: &Json) -> Result<Count, Failure> {
+    fn start(&self, cx: &Cx, captured: &Json) -> Result<Start, Failure> {
         let began = *self.began.get_or_init(Utc::now);
         let Some(step) = &self.after else {
             let name = self.name.clone().unwrap_or_default();
             let from = time(captured, "from").unwrap_or(began);
-            return Ok(Count { name, kind: self.kind.unwrap_or(RecordType::A), from, old: self.ttl, new: None });
+            return Ok(Start { name, kind: self.kind.unwrap_or(RecordType::A), from, old: self.ttl, new: None });
         };
         let prior = cx.priors.get(step);
         let field = |key: &str| {
@@ -135,7 +144,7 @@ impl WaitTtl {
         };
         let kind = field("type").and_then(Json::as_str).and_then(|text| text.parse().ok());
         let from = field("insync_at").and_then(Json::as_str).and_then(|text| text.parse::<DateTime<Utc>>().ok());
-        Ok(Count {
+        Ok(Start {
             name,
             kind: self.kind.or(kind).unwrap_or(RecordType::A),
             from: from.ok_or_else(|| nothing("`insync_at`"))?,
@@ -144,113 +153,158 @@ impl WaitTtl {
         })
     }
 
-    async fn look(&self, count: &Count) -> Result<Look, Failure> {
-        let chain = self.services.dns.chain(&count.name, count.kind).await?;
-        let Some(first) = chain.first() else { return Ok(Look::default()) };
-        let here = first.ttls(count.kind).chain(first.negative_ttl()).map(u64::from).max();
+    async fn look(&self, start: &Start) -> Result<Look, Failure> {
+        let chain = self.services.dns.chain(&start.name, start.kind).await?;
+        let Some(first) = chain.links.first() else {
+            return Err(Failure::new(Class::NotYet, "no server was asked"));
+        };
+        let here = first.ttls(start.kind).chain(first.negative_ttl()).map(u64::from).max();
         let Some(here) = here else {
             let why = first.servers.iter().map(|(server, answer)| match answer {
-                Ok(answer) => format!("{server} says {}", answer.words(&count.name, count.kind)),
+                Ok(answer) => format!("{server} says {}", answer.words(&start.name, start.kind)),
                 Err(failure) => failure.to_string(),
             });
-            let failure = Failure::new(Class::NotYet, format!("no server tells the TTL of {}", shown(&count.name)));
+            let failure = Failure::new(Class::NotYet, format!("no server tells the TTL of {}", shown(&start.name)));
             return Err(why.fold(failure, Failure::because));
         };
-        let behind = chain.iter().skip(1).flat_map(|link| link.ttls(count.kind)).map(u64::from).max().unwrap_or(0);
-        let mut look = Look { largest: here.max(behind), ..Look::default() };
+        let behind = chain.links.iter().skip(1).flat_map(|link| link.ttls(start.kind)).map(u64::from).max();
         // Stale is a server above the new TTL; where nobody told the new TTL, one above the others.
-        let new = count.new.or(first.ttls(count.kind).map(u64::from).min()).filter(|_| count.old.is_some());
-        for (server, answer) in &first.servers {
-            let ttl = answer.as_ref().ok().and_then(|a| a.ttl(&count.name, count.kind)).map(u64::from);
-            if let (Some(new), Some(ttl)) = (new, ttl)
-                && ttl > new
-            {
-                look.stale.push(server.to_string());
-                look.stale_ttl = look.stale_ttl.max(ttl);
-            }
-        }
-        Ok(look)
+        let new = start.new.or(first.ttls(start.kind).map(u64::from).min()).filter(|_| start.old.is_some());
+        let stale = first.servers.iter().filter_map(|(server, answer)| {
+            let ttl = answer.as_ref().ok()?.ttl(&start.name, start.kind).map(u64::from)?;
+            (ttl > new?).then(|| (server.to_string(), ttl))
+        });
+        let (stale, ttls): (Vec<_>, Vec<_>) = stale.unzip();
+        let heard = Heard { largest: here.max(behind.unwrap_or(0)), stale: ttls.into_iter().max() };
+        Ok(Look { heard, stale, lines: lines(&chain, start.kind), chain: evidence(&chain, start.kind) })
     }
 
     async fn wait(&self, cx: &Cx, captured: &Json) -> Result<Done, Failure> {
-        let count = self.count(cx, captured)?;
-        let mut old = count.old.unwrap_or(0);
-        let mut safe = after(count.from, old);
+        let start = self.start(cx, captured)?;
+        let mut count = Countdown::new(start.from, start.old.unwrap_or(0));
         let mut asked: Option<tokio::time::Instant> = None;
-        let mut told = String::new();
+        let (mut told, mut chain) = (Vec::new(), Json::Null);
         let mut trouble;
         loop {
             let now = Utc::now();
             // Asked at once, now and then, and at the end: a wait that ends on old news proves nothing.
             let mut fresh = false;
+            let mut lines = Vec::new();
             trouble = None;
-            if asked.is_none_or(|at| at.elapsed() >= ASK) || now >= safe {
+            if asked.is_none_or(|at| at.elapsed() >= ASK) || now >= count.safe {
                 asked = Some(tokio::time::Instant::now());
-                match self.look(&count).await {
+                match self.look(&start).await {
                     Ok(look) => {
                         fresh = true;
-                        old = old.max(look.largest);
-                        safe = safe.max(after(count.from, old));
-                        if !look.stale.is_empty() {
-                            safe = safe.max(after(now, look.stale_ttl));
-                            cx.line(format!(
-                                "{} still serves {} s: the count begins anew",
-                                look.stale.join(", "),
-                                look.stale_ttl
-                            ));
+                        count.hear(look.heard, now);
+                        lines = look.lines;
+                        chain = look.chain;
+                        if let Some(ttl) = look.heard.stale {
+                            lines
+                                .push(format!("{} still serves {ttl} s: the count begins anew", look.stale.join(", ")));
                         }
                     }
                     Err(failure) if failure.class == Class::Misconfigured => return Err(failure),
                     Err(failure) => trouble = Some(failure),
                 }
             }
-            let left = (safe - Utc::now()).to_std().unwrap_or_default();
+            let now = Utc::now();
+            let (left, at) = (count.left(now), clock(count.safe, now));
             if left.is_zero() && fresh {
                 break;
             }
             if left > cx.left() {
-                let (safe, left) = (clock(safe), short_duration(left));
-                return Err(Failure::new(
-                    Class::NotYet,
-                    format!("the old TTL of {old} s runs out at {safe}, in {left}; this attempt ends before that"),
-                )
-                .hint("raise the step's `timeout`; a new attempt counts from the same moment"));
+                let left = short_duration(left);
+                let what = format!(
+                    "the old TTL of {} s runs out at {at}, in {left}; this attempt ends before that",
+                    count.old
+                );
+                return Err(Failure::new(Class::NotYet, what)
+                    .hint("raise the step's `timeout`; a new attempt counts from the same moment"));
             }
-            let line = match &trouble {
+            lines.push(match &trouble {
                 Some(failure) => format!("cannot ask: {failure}"),
-                None => format!("safe to switch at {} (old TTL {old} s from {})", clock(safe), clock(count.from)),
-            };
-            if line != told {
-                cx.line(&line);
-                told = line;
+                None => format!("safe to switch at {at} (old TTL {} s from {})", count.old, clock(count.from, now)),
+            });
+            for line in lines {
+                if !told.contains(&line) {
+                    cx.line(&line);
+                    told.push(line);
+                }
             }
-            #[expect(clippy::cast_precision_loss, reason = "a share for a bar")]
-            let share = 1.0 - left.as_secs_f32() / (old.max(1) as f32);
-            cx.progress(share, format!("safe at {}, {} left", clock(safe), short_duration(left)));
+            cx.progress(count.share(now), format!("safe at {at}, {} left", short_duration(left)));
             let pause = if left.is_zero() { TELL } else { TELL.min(left) };
             if let Err(end) = cx.pause(pause).await {
-                let why = trouble.map_or_else(|| format!("safe at {}", clock(safe)), |failure| failure.message);
+                let why = trouble.map_or_else(|| format!("safe at {at}"), |failure| failure.message);
                 return Err(Failure::new(Class::NotYet, format!("{}: {why}", end.message)));
             }
         }
         cx.progress(1.0, "the old TTL has run out");
-        let line = format!("the old TTL of {old} s of {} ran out at {}", shown(&count.name), clock(safe));
-        let evidence = json!({ "name": shown(&count.name), "old_ttl": old, "from": count.from, "safe_at": safe });
+        let at = clock(count.safe, Utc::now());
+        let line = format!("the old TTL of {} s of {} ran out at {at}", count.old, shown(&start.name));
+        let evidence = json!({
+            "name": shown(&start.name),
+            "old_ttl": count.old,
+            "from": count.from,
+            "safe_at": count.safe,
+            "chain": chain,
+        });
         Ok(Done::new(line).with(evidence))
+    }
+
+    /// Whether the time is over already, as far as the servers say now.
+    async fn over(&self, cx: &Cx, captured: &Json) -> Result<Finding, Failure> {
+        let start = self.start(cx, captured)?;
+        let mut count = Countdown::new(start.from, start.old.unwrap_or(0));
+        let now = Utc::now();
+        if count.left(now).is_zero() {
+            count.hear(self.look(&start).await?.heard, now);
+        }
+        let at = clock(count.safe, now);
+        Ok(if count.left(Utc::now()).is_zero() {
+            Finding::Done(Done::new(format!("the old TTL of {} s ran out at {at}", count.old)))
+        } else {
+            Finding::NotDone { line: format!("the old TTL of {} s runs out at {at}; it can be run again", count.old) }
+        })
     }
 }
 
-fn after(from: DateTime<Utc>, seconds: u64) -> DateTime<Utc> {
-    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX / 1000).min(i64::from(i32::MAX));
-    from + TimeDelta::seconds(seconds)
+/// `shop.acme.example 60 s, then lb.elb.example 30 s`; who is silent; where the chain is lost.
+fn lines(chain: &Chain, kind: RecordType) -> Vec<String> {
+    let mut lines = Vec::new();
+    if chain.links.len() > 1 {
+        let links = chain.links.iter().map(|link| match link.ttls(kind).chain(link.negative_ttl()).max() {
+            Some(ttl) => format!("{} {ttl} s", shown(&link.name)),
+            None => format!("{}, of which no server tells a TTL", shown(&link.name)),
+        });
+        lines.push(format!("the chain: {}", links.collect::<Vec<_>>().join(", then ")));
+    }
+    for link in &chain.links {
+        for (_, answer) in &link.servers {
+            if let Err(failure) = answer {
+                lines.push(format!("{} is not counted at a server: {failure}", shown(&link.name)));
+            }
+        }
+    }
+    if let Some((name, why)) = &chain.open {
+        lines.push(format!("the chain goes on at {}, whose TTL is not counted: {why}", shown(name)));
+    }
+    lines
+}
+
+fn evidence(chain: &Chain, kind: RecordType) -> Json {
+    let links = chain.links.iter().map(|link| {
+        let ttls = link.servers.iter().map(|(server, answer)| {
+            let ttl = answer.as_ref().ok().and_then(|answer| answer.ttl(&link.name, kind).or(answer.negative_ttl));
+            json!({ "server": server.to_string(), "ttl": ttl })
+        });
+        json!({ "name": shown(&link.name), "servers": ttls.collect::<Vec<_>>() })
+    });
+    links.collect()
 }
 
 fn time(json: &Json, key: &str) -> Option<DateTime<Utc>> {
     json.get(key)?.as_str()?.parse().ok()
-}
-
-fn clock(at: DateTime<Utc>) -> String {
-    at.with_timezone(&Local).format("%H:%M:%S").to_string()
 }
 
 impl Action for WaitTtl {
@@ -291,7 +345,7 @@ impl Action for WaitTtl {
         super::nothing_to_restore()
     }
 
-    fn probe<'a>(&'a self, _cx: &'a Cx, _captured: &'a Json, _back: bool) -> BoxFuture<'a, Result<Finding, Failure>> {
-        super::only_waits()
+    fn probe<'a>(&'a self, cx: &'a Cx, captured: &'a Json, _back: bool) -> BoxFuture<'a, Result<Finding, Failure>> {
+        Box::pin(self.over(cx, captured))
     }
 }

@@ -16,6 +16,7 @@ mod cloudwatch_metric;
 mod command;
 mod dns;
 mod dns_authoritative;
+mod dns_delegation;
 mod dns_propagated;
 mod dns_wait_ttl;
 #[cfg(feature = "aws")]
@@ -118,6 +119,7 @@ pub static ALL: &[&Kind] = &[
     &cloudwatch_metric::KIND,
     &command::KIND,
     &dns_authoritative::KIND,
+    &dns_delegation::KIND,
     &dns_propagated::KIND,
     &dns_wait_ttl::KIND,
     #[cfg(feature = "aws")]

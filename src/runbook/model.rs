@@ -155,6 +155,10 @@ pub struct DnsEnv {
     pub resolvers: Vec<SocketAddr>,
     /// Authoritative servers to ask instead of looking up the zone's NS set (sandbox, tests, hidden primaries).
     pub authoritative: Vec<SocketAddr>,
+    /// Servers of the parent zone to ask instead of looking them up (sandbox, tests).
+    pub parents: Vec<SocketAddr>,
+    /// Where name servers that are found by their names listen; `None`: 53 (a laboratory may not have it).
+    pub port: Option<u16>,
 }
 
 /// How web servers are reached.

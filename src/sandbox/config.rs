@@ -77,6 +77,8 @@ pub struct Endpoints {
     pub heroku_app: String,
     /// Authoritative servers, UDP and TCP.
     pub authoritative: Vec<SocketAddr>,
+    /// The server of the zone above, which delegates, UDP and TCP.
+    pub parents: Vec<SocketAddr>,
     /// The two caching resolvers, UDP and TCP.
     pub resolvers: Vec<SocketAddr>,
     /// The host that moves.

@@ -12,6 +12,7 @@ pub static FAULTS: &[(&str, &str)] = &[
     ("acm.pending", "DescribeCertificate finds an issued certificate pending, and names the CNAME that ACM waits for"),
     ("cloudformation.drifted", "somebody set the service's desired count to 4: the stack's drift is DRIFTED"),
     ("cloudwatch.no_data", "GetMetricData answers without a single value"),
+    ("dns.delegation", "the parent zone still delegates to the old provider's name servers"),
     ("dns.servfail", "the second resolver answers SERVFAIL to a query"),
     ("dns.stale", "the second resolver caches an answer for 30 s although its TTL is lower"),
     ("ecr.critical", "the scan of an image has two critical findings more"),

@@ -77,13 +77,14 @@ impl Sandbox {
         }
 
         let mut servers = Vec::new();
-        for role in [Role::Authority, Role::Resolver(0), Role::Resolver(1)] {
+        for role in [Role::Authority, Role::Parent, Role::Resolver(0), Role::Resolver(1)] {
             let (address, udp, tcp) = dns::bind().await.map_err(bind("a DNS server"))?;
             tasks.spawn(dns::serve_udp(world.clone(), udp, role, origins));
             tasks.spawn(dns::serve_tcp(world.clone(), tcp, role, origins));
             servers.push(address);
         }
-        let resolvers = servers.split_off(1);
+        let resolvers = servers.split_off(2);
+        let parents = servers.split_off(1);
 
         let api = TcpListener::bind("127.0.0.1:0").await.map_err(bind("AWS"))?;
         let aws = format!("http://{}", api.local_addr().map_err(bind("AWS"))?);
@@ -106,6 +107,7 @@ impl Sandbox {
             heroku_api_key: heroku::API_KEY,
             heroku_app: names.app,
             authoritative: servers,
+            parents,
             resolvers,
             host: names.host,
             zone: names.zone,
@@ -141,6 +143,7 @@ impl Sandbox {
             ("HEROKU_API_KEY", at.heroku_api_key.to_owned()),
             ("DISABLE_TELEMETRY", "true".to_owned()),
             ("GONOGO_SANDBOX_DNS", list(&at.authoritative)),
+            ("GONOGO_SANDBOX_PARENT", list(&at.parents)),
             ("GONOGO_SANDBOX_RESOLVERS", list(&at.resolvers)),
             ("GONOGO_SANDBOX_WEB_OLD", format!("http://{}", at.old_origin)),
             ("GONOGO_SANDBOX_WEB_NEW", format!("http://{}", at.new_origin)),

@@ -5,6 +5,7 @@ mod house;
 mod iam;
 mod journal;
 mod kinds;
+mod knot;
 mod moto;
 mod night;
 mod process;

@@ -218,8 +218,14 @@ fn url(key: &str, value: &super::Value, d: &mut Diagnostics) -> Option<String> {
 
 fn dns(env: &Fields<'_>, d: &mut Diagnostics) -> DnsEnv {
     let Some(table) = env.table("dns", d) else { return DnsEnv::default() };
-    let fields = Fields::new(table, "`dns`", table.span.clone(), &["resolvers", "authoritative"], d);
-    DnsEnv { resolvers: addresses(&fields, "resolvers", d), authoritative: addresses(&fields, "authoritative", d) }
+    let keys = &["resolvers", "authoritative", "parents", "port"];
+    let fields = Fields::new(table, "`dns`", table.span.clone(), keys, d);
+    DnsEnv {
+        resolvers: addresses(&fields, "resolvers", d),
+        authoritative: addresses(&fields, "authoritative", d),
+        parents: addresses(&fields, "parents", d),
+        port: fields.number("port", 1, 65535, d).and_then(|port| u16::try_from(port).ok()),
+    }
 }
 
 fn addresses(fields: &Fields<'_>, key: &str, d: &mut Diagnostics) -> Vec<SocketAddr> {

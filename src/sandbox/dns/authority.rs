@@ -87,7 +87,7 @@ pub(in crate::sandbox) fn same_zone(world: &World, a: &Name, b: &Name) -> bool {
     zone(a).is_some() && zone(a) == zone(b)
 }
 
-fn is_under(name: &str, zone: &str) -> bool {
+pub(super) fn is_under(name: &str, zone: &str) -> bool {
     name == zone || name.ends_with(&format!(".{zone}"))
 }
 
@@ -134,7 +134,7 @@ fn provider_step(world: &World, name: &Name, asked: &str, rtype: RecordType) -> 
 }
 
 /// The zone's SOA record, its TTL cut to how long a "no" may be kept (RFC 2308).
-fn soa(zone: &str, value: &str, serial: u32) -> Record {
+pub(super) fn soa(zone: &str, value: &str, serial: u32) -> Record {
     let name = Name::from_ascii(zone).unwrap_or_default();
     let data = RData::try_from_str(RecordType::SOA, value).unwrap_or(RData::Update0(RecordType::SOA));
     match data {
@@ -146,7 +146,7 @@ fn soa(zone: &str, value: &str, serial: u32) -> Record {
     }
 }
 
-fn records(name: &Name, ttl: u32, rtype: RecordType, values: &[String]) -> Vec<Record> {
+pub(super) fn records(name: &Name, ttl: u32, rtype: RecordType, values: &[String]) -> Vec<Record> {
     let data = values.iter().filter_map(|value| {
         let absolute =
             if rtype == RecordType::CNAME && !value.ends_with('.') { format!("{value}.") } else { value.clone() };

@@ -1,7 +1,8 @@
-//! DNS on loopback sockets, UDP and TCP: one authoritative server and two caching resolvers, on
+//! DNS on loopback sockets, UDP and TCP: one authoritative server, one of the zone above, and two caching resolvers, on
 //! `hickory-proto` alone.
 
 mod authority;
+mod parent;
 mod resolver;
 
 use std::{io, net::SocketAddr, time::Duration};
@@ -23,6 +24,7 @@ use super::{
 };
 pub(super) use authority::Origins;
 use authority::{Step, same_zone, step};
+use parent::Said;
 pub(super) use resolver::Cache;
 use resolver::{Answer, resolve};
 
@@ -44,6 +46,8 @@ const CHAIN: usize = 8;
 pub(super) enum Role {
     /// The zone's own server.
     Authority,
+    /// The server of the zone above, which delegates.
+    Parent,
     /// One of the two resolvers: 0 or 1.
     Resolver(usize),
 }
@@ -114,7 +118,7 @@ async fn answer(world: &Handle, query: &[u8], role: Role, origins: Origins, udp:
     }
     let mut reply = Message::response(asked.metadata.id, asked.metadata.op_code);
     reply.metadata.recursion_desired = asked.metadata.recursion_desired;
-    reply.metadata.recursion_available = role != Role::Authority;
+    reply.metadata.recursion_available = matches!(role, Role::Resolver(_));
     reply.add_queries(asked.queries.iter().cloned());
     let limit = asked.edns.as_ref().map_or(PLAIN_UDP, |edns| edns.max_payload().clamp(PLAIN_UDP, LARGE_UDP));
     if asked.edns.is_some() {
@@ -127,9 +131,13 @@ async fn answer(world: &Handle, query: &[u8], role: Role, origins: Origins, udp:
             let (name, rtype) = (question.name().clone(), question.query_type());
             let found = world.with(move |world, now| ask(world, role, origins, &name, rtype, now)).await.ok()?;
             reply.metadata.response_code = found.code;
-            reply.metadata.authoritative = role == Role::Authority && found.code != ResponseCode::Refused;
+            // A referral has no authority: it says who has.
+            let refers = found.authority.iter().any(|record| record.record_type() == RecordType::NS);
+            let own = !matches!(role, Role::Resolver(_)) && !refers;
+            reply.metadata.authoritative = own && found.code != ResponseCode::Refused;
             reply.add_answers(found.answers);
             reply.add_authorities(found.authority);
+            reply.add_additionals(found.additional);
         }
         (OpCode::Query, _) => reply.metadata.response_code = ResponseCode::FormErr,
         _ => reply.metadata.response_code = ResponseCode::NotImp,
@@ -140,19 +148,23 @@ async fn answer(world: &Handle, query: &[u8], role: Role, origins: Origins, udp:
 
 fn ask(world: &mut World, role: Role, origins: Origins, name: &Name, rtype: RecordType, now: Moment) -> Answer {
     match role {
-        Role::Authority => authoritative(world, origins, name, rtype),
-        Role::Resolver(1) if world.strikes("dns.servfail") => {
-            Answer { code: ResponseCode::ServFail, answers: Vec::new(), authority: Vec::new() }
-        }
+        Role::Authority => authoritative(world, name, |world, at| step(world, origins, at, rtype)),
+        Role::Parent => match parent::answer(world, name, rtype) {
+            Said::Referral(authority, additional) => {
+                Answer { authority, additional, ..Answer::new(ResponseCode::NoError) }
+            }
+            Said::Own(own) => authoritative(world, name, |_, _| own.clone()),
+        },
+        Role::Resolver(1) if world.strikes("dns.servfail") => Answer::new(ResponseCode::ServFail),
         Role::Resolver(which) => resolve(world, which, origins, name, rtype, now),
     }
 }
 
-fn authoritative(world: &mut World, origins: Origins, name: &Name, rtype: RecordType) -> Answer {
-    let mut answer = Answer { code: ResponseCode::NoError, answers: Vec::new(), authority: Vec::new() };
+fn authoritative(world: &mut World, name: &Name, step: impl Fn(&mut World, &Name) -> Step) -> Answer {
+    let mut answer = Answer::new(ResponseCode::NoError);
     let mut at = name.clone();
     for _ in 0..CHAIN {
-        match step(world, origins, &at, rtype) {
+        match step(world, &at) {
             Step::Found(records) => answer.answers.extend(records),
             Step::Alias(record, to) => {
                 answer.answers.push(record);

@@ -7,7 +7,10 @@ use hickory_proto::{
     rr::{Name, RData, Record, RecordType},
 };
 
-use super::authority::{Origins, Step, step};
+use super::{
+    authority::{Origins, Step, step},
+    parent,
+};
 use crate::sandbox::world::{Moment, World, after, since};
 
 /// CNAMEs followed before a chain counts as a loop.
@@ -34,6 +37,14 @@ pub(in crate::sandbox) struct Answer {
     pub code: ResponseCode,
     pub answers: Vec<Record>,
     pub authority: Vec<Record>,
+    pub additional: Vec<Record>,
+}
+
+impl Answer {
+    /// One without records.
+    pub fn new(code: ResponseCode) -> Self {
+        Self { code, answers: Vec::new(), authority: Vec::new(), additional: Vec::new() }
+    }
 }
 
 /// Resolves with the cache of the resolver `which`.
@@ -45,7 +56,7 @@ pub(in crate::sandbox) fn resolve(
     rtype: RecordType,
     now: Moment,
 ) -> Answer {
-    let mut answer = Answer { code: ResponseCode::NoError, answers: Vec::new(), authority: Vec::new() };
+    let mut answer = Answer::new(ResponseCode::NoError);
     let mut at = name.to_lowercase();
     for _ in 0..CHAIN {
         let (step, left) = look(world, which, origins, &at, rtype, now);
@@ -75,7 +86,7 @@ pub(in crate::sandbox) fn resolve(
         }
     }
     // A loop, or a name that only the real DNS knows, which is not asked.
-    Answer { code: ResponseCode::ServFail, answers: Vec::new(), authority: Vec::new() }
+    Answer::new(ResponseCode::ServFail)
 }
 
 /// One step from the cache, else from the authority, and for how many seconds it still holds.
@@ -96,7 +107,11 @@ fn look(world: &mut World, which: usize, origins: Origins, name: &Name, rtype: R
         let left = u32::try_from(since(entry.expires, now).as_secs()).unwrap_or(u32::MAX);
         return (step, left);
     }
-    let mut step = step(world, origins, name, rtype);
+    let mut step = match step(world, origins, name, rtype) {
+        // The zone above is asked for itself only: it knows nothing of what lies beside the world's domain.
+        Step::NotOurs => parent::own(world, name, rtype).unwrap_or(Step::NotOurs),
+        step => step,
+    };
     let Some(ttl) = step.ttl() else { return (step, 0) };
     let host = name.to_ascii().trim_end_matches('.') == world.names.host;
     let positive = matches!(step, Step::Found(_) | Step::Alias(..));

@@ -1,13 +1,24 @@
 //! An answer as far as checks look at it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hickory_proto::{
     op::{Message, ResponseCode},
-    rr::{Name, RData, RecordType},
+    rr::{
+        Name, RData, RecordType,
+        rdata::opt::{EdnsCode, EdnsOption},
+    },
 };
 
+use super::value::{Value, value_of};
 use crate::base::clean_line;
+
+/// EDNS option of extended errors (RFC 8914).
+const EXTENDED_ERROR: u16 = 15;
+/// Extended errors that say that an answer is older than it may be (RFC 8914 sections 4.4 and 4.20).
+const STALE: [u16; 2] = [3, 19];
+/// A shown value is cut here; it is compared whole.
+const SHOWN: usize = 120;
 
 /// What one server said.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,9 +37,15 @@ pub struct Answer {
     pub records: Vec<Record>,
     /// NS records of the authority section: a referral.
     pub referral: Vec<Record>,
+    /// Addresses of the additional section: a referral's glue.
+    pub glue: Vec<(Name, IpAddr)>,
+    /// The zone's serial, where its SOA is in the answer or the authority section.
+    pub serial: Option<(Name, u32)>,
     /// For an answer without records: how long a cache keeps "there is none", the lesser of the SOA's TTL and its
     /// minimum (RFC 2308 section 5). Seconds.
     pub negative_ttl: Option<u32>,
+    /// Extended errors (RFC 8914): code and text.
+    pub extended: Vec<(u16, String)>,
 }
 
 /// One resource record.
@@ -44,41 +61,27 @@ pub struct Record {
     pub value: Value,
     /// The name it points at (CNAME, NS).
     pub target: Option<Name>,
-}
-
-/// A record's value in the form in which two may be compared: addresses as the standard library
-/// writes them, names in lower case without the last dot, TXT without quotes.
-pub type Value = String;
-
-/// A value as written by a person, in canonical form.
-#[must_use]
-pub fn canonical(text: &str) -> Value {
-    let text = text.trim();
-    if let Ok(ip) = text.parse::<std::net::IpAddr>() {
-        return ip.to_string();
-    }
-    if let Some(quoted) = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
-        return quoted.replace("\" \"", "");
-    }
-    if text.contains(char::is_whitespace) && !text.chars().next().is_some_and(|c| c.is_ascii_digit()) {
-        return text.to_owned();
-    }
-    text.to_ascii_lowercase().trim_end_matches('.').to_owned()
+    /// As it came.
+    pub raw: hickory_proto::rr::Record,
 }
 
 impl Answer {
     pub(super) fn new(server: SocketAddr, tcp: bool, message: &Message) -> Self {
-        let negative_ttl = message
-            .answers
-            .iter()
-            .all(|r| r.record_type() == RecordType::CNAME)
-            .then(|| {
-                message.authorities.iter().find_map(|r| match &r.data {
-                    RData::SOA(soa) => Some(r.ttl.min(soa.minimum)),
-                    _ => None,
-                })
+        let soa = |records: &[hickory_proto::rr::Record]| {
+            records.iter().find_map(|r| match &r.data {
+                RData::SOA(soa) => Some((r.name.clone(), r.ttl, soa.clone())),
+                _ => None,
             })
-            .flatten();
+        };
+        let nothing = message.answers.iter().all(|r| r.record_type() == RecordType::CNAME);
+        let beside = soa(&message.authorities);
+        let negative_ttl = beside.as_ref().filter(|_| nothing).map(|(_, ttl, soa)| *ttl.min(&soa.minimum));
+        let serial = soa(&message.answers).or(beside).map(|(zone, _, soa)| (zone, soa.serial));
+        let glue = message.additionals.iter().filter_map(|r| match &r.data {
+            RData::A(ip) => Some((r.name.clone(), ip.0.into())),
+            RData::AAAA(ip) => Some((r.name.clone(), ip.0.into())),
+            _ => None,
+        });
         Self {
             server,
             rcode: message.metadata.response_code,
@@ -92,7 +95,10 @@ impl Answer {
                 .filter(|r| r.record_type() == RecordType::NS)
                 .map(Record::new)
                 .collect(),
+            glue: glue.collect(),
+            serial,
             negative_ttl,
+            extended: extended(message),
         }
     }
 
@@ -136,6 +142,12 @@ impl Answer {
         self.at(name, kind).chain(self.at(name, RecordType::CNAME)).map(|r| r.ttl).max()
     }
 
+    /// The largest TTL along the chain within this answer: how long a cache that has all of it goes on saying it.
+    #[must_use]
+    pub fn longest_ttl(&self) -> Option<u32> {
+        self.records.iter().map(|r| r.ttl).max().or(self.negative_ttl)
+    }
+
     /// The rcode for people: `NOERROR`, `SERVFAIL`, `NXDOMAIN`, `REFUSED`.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -150,57 +162,102 @@ impl Answer {
         }
     }
 
+    /// The server itself says that it would no longer be allowed to say this (RFC 8767, 8914).
+    #[must_use]
+    pub fn says_stale(&self) -> bool {
+        self.extended.iter().any(|(code, _)| STALE.contains(code))
+    }
+
+    /// What the server says of its trouble, from its extended errors.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let (code, text) = self.extended.first()?;
+        let what = match code {
+            1 | 2 => "unsupported DNSSEC algorithm",
+            3 => "stale answer",
+            4 | 15 | 16 | 17 => "blocked or filtered",
+            5 => "DNSSEC indeterminate",
+            6 => "DNSSEC bogus",
+            7 => "signature expired",
+            8 => "signature not yet valid",
+            9 => "DNSKEY missing",
+            10 => "RRSIGs missing",
+            11 => "no zone key",
+            12 => "NSEC missing",
+            13 => "cached error",
+            14 => "not ready",
+            18 => "prohibited",
+            19 => "stale NXDOMAIN",
+            20 => "not authoritative",
+            22 => "no reachable authority",
+            23 => "network error",
+            24 => "invalid data",
+            _ => "extended error",
+        };
+        let text = if text.is_empty() { String::new() } else { format!(": {text}") };
+        Some(clean_line(&format!("{what}{text}"), SHOWN))
+    }
+
     /// What it says in a few words: `CNAME web.herokudns.com, 60 s`, `NXDOMAIN`, `no A record`.
     #[must_use]
     pub fn words(&self, name: &Name, kind: RecordType) -> String {
-        let values = self.values(name, kind);
+        let ttl = self.ttl(name, kind).map(|ttl| format!(", {ttl} s")).unwrap_or_default();
+        let trouble = self.trouble().map(|why| format!(" ({why})")).unwrap_or_default();
+        format!("{}{ttl}{trouble}", self.says(name, kind))
+    }
+
+    /// The same without TTL and extended error: what is compared between two looks.
+    #[must_use]
+    pub fn says(&self, name: &Name, kind: RecordType) -> String {
+        let values = self.values(name, kind).iter().map(|v| clean_line(v, SHOWN)).collect::<Vec<_>>().join(", ");
         let alias = self.alias(name).map(|r| format!("CNAME {}", r.value));
         let what = match (alias, values.is_empty()) {
-            (Some(alias), true) => alias,
-            (Some(alias), false) if kind != RecordType::CNAME => format!("{alias} = {}", values.join(", ")),
+            (Some(alias), true) if self.rcode == ResponseCode::NoError => alias,
+            (Some(alias), true) => format!("{alias}, then {}", self.code()),
+            (Some(alias), false) if kind != RecordType::CNAME => format!("{alias} = {values}"),
             (Some(alias), false) => alias,
-            (None, false) => format!("{kind} {}", values.join(", ")),
-            (None, true) if self.rcode == ResponseCode::NoError => return format!("no {kind} record"),
-            (None, true) => return self.code().to_owned(),
+            (None, false) => format!("{kind} {values}"),
+            (None, true) if self.rcode == ResponseCode::NoError && !self.referral.is_empty() && !self.aa => {
+                format!(
+                    "a referral to {}",
+                    self.referral.iter().map(|r| r.value.as_str()).collect::<Vec<_>>().join(", ")
+                )
+            }
+            (None, true) if self.rcode == ResponseCode::NoError => format!("no {kind} record"),
+            (None, true) => self.code().to_owned(),
         };
-        let ttl = self.ttl(name, kind).map(|ttl| format!(", {ttl} s")).unwrap_or_default();
-        clean_line(&format!("{what}{ttl}"), 300)
+        clean_line(&what, 300)
     }
+}
+
+fn extended(message: &Message) -> Vec<(u16, String)> {
+    let Some(edns) = &message.edns else { return Vec::new() };
+    let all = edns.options().get_all(EdnsCode::Unknown(EXTENDED_ERROR));
+    let read = all.into_iter().filter_map(|option| match option {
+        EdnsOption::Unknown(EXTENDED_ERROR, data) => {
+            let (code, text) = data.split_first_chunk::<2>()?;
+            let text = String::from_utf8_lossy(text);
+            Some((u16::from_be_bytes(*code), clean_line(text.trim_end_matches('\0'), SHOWN)))
+        }
+        _ => None,
+    });
+    read.collect()
 }
 
 impl Record {
     fn new(record: &hickory_proto::rr::Record) -> Self {
-        let (value, target) = match &record.data {
-            RData::CNAME(name) => (super::shown(&name.0), Some(name.0.clone())),
-            RData::NS(name) => (super::shown(&name.0), Some(name.0.clone())),
-            RData::TXT(txt) => (txt.txt_data.iter().map(|part| String::from_utf8_lossy(part)).collect(), None),
-            other => (canonical(&other.to_string()), None),
+        let target = match &record.data {
+            RData::CNAME(name) => Some(name.0.clone()),
+            RData::NS(name) => Some(name.0.clone()),
+            _ => None,
         };
         Self {
             name: record.name.clone(),
             ttl: record.ttl,
             kind: record.record_type(),
-            value: clean_line(&value, 2000),
+            value: value_of(&record.data),
             target,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn canonical_values() {
-        for (written, canon) in [
-            ("203.0.113.9", "203.0.113.9"),
-            ("2001:DB8:0::1", "2001:db8::1"),
-            ("Web.HerokuDNS.com.", "web.herokudns.com"),
-            ("\"v=spf1 -all\"", "v=spf1 -all"),
-            ("v=spf1 -All", "v=spf1 -All"),
-            ("10 Mail.acme.example.", "10 mail.acme.example"),
-        ] {
-            assert_eq!(canonical(written), canon);
+            raw: record.clone(),
         }
     }
 }

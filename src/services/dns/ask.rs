@@ -1,33 +1,31 @@
 //! One question to one server.
 //!
-//! A connected UDP socket for every question: the kernel drops what comes from elsewhere and reports
-//! a closed port at once (ICMP), and every question has its own source port. An answer must carry
-//! the random id and the question; anything else is ignored and counted, and the wait goes on.
+//! A connected UDP socket for every server that is asked: the kernel drops what comes from elsewhere and
+//! reports a closed port at once (ICMP), and every look has its own source port. Lost packets are sent again;
+//! a truncated answer is asked for again over TCP. All of it together is over within the time given.
 
 use std::{io, net::SocketAddr, time::Duration};
 
 use futures_util::future::join_all;
-use hickory_proto::{
-    op::{Edns, Message, MessageType, OpCode, Query},
-    rr::{Name, RecordType},
-};
+use hickory_proto::rr::{Name, RecordType};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpStream, UdpSocket},
     time::{Instant, timeout_at},
 };
 
-use super::{Answer, Dns};
+use super::{
+    Answer, Dns,
+    query::{Packet, Query},
+};
 use crate::base::{Class, Failure};
 
-/// How long one UDP question waits. Public resolvers answer within 100 ms, a recursive look-up within 1 s.
-const UDP: Duration = Duration::from_millis(1500);
-/// UDP loses packets: this often is asked before a server counts as silent.
-const TRIES: u32 = 2;
-/// How long a TCP question may take with its connection.
-const TCP: Duration = Duration::from_secs(3);
-/// What fits without fragments (DNS flag day 2020).
-const PAYLOAD: u16 = 1232;
+/// How long a server may take. Public resolvers answer within 100 ms, a recursive look-up within 1 s.
+pub const WITHIN: Duration = Duration::from_secs(3);
+/// UDP loses packets: a question without an answer is sent again after this.
+const AGAIN: Duration = Duration::from_secs(1);
+/// More than any answer over UDP that we say we take.
+const BUFFER: usize = 4096;
 
 /// How a question travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +34,20 @@ pub enum Transport {
     Udp,
     /// TCP only.
     Tcp,
+}
+
+/// A server and the socket it is asked from; questions to it one after the other.
+pub struct Peer {
+    server: SocketAddr,
+    socket: Option<UdpSocket>,
+    within: Duration,
+}
+
+/// Packets that were no answer.
+#[derive(Debug, Default)]
+struct Ignored {
+    foreign: u32,
+    garbled: u32,
 }
 
 impl Dns {
@@ -51,25 +63,16 @@ impl Dns {
         transport: Transport,
         recurse: bool,
     ) -> Result<Answer, Failure> {
-        if transport == Transport::Tcp {
-            return over_tcp(server, name, kind, recurse).await;
-        }
-        let mut ignored = 0;
-        for _ in 0..TRIES {
-            match over_udp(server, name, kind, recurse, &mut ignored).await {
-                Ok(Some(answer)) if answer.metadata.truncation => return over_tcp(server, name, kind, recurse).await,
-                Ok(Some(answer)) => return Ok(Answer::new(server, false, &answer)),
-                Ok(None) => {}
-                Err(e) => return Err(silent(server, &e)),
-            }
-        }
-        let waited = UDP.as_secs_f32() * TRIES as f32;
-        let failure = Failure::new(Class::FailedNothingDone, format!("{server} did not answer within {waited:.0} s"));
-        Err(if ignored == 0 {
-            failure
-        } else {
-            failure.because(format!("{ignored} packets were ignored: wrong id, wrong question or no DNS message"))
-        })
+        let query = Query::new(name, kind, recurse).map_err(|e| failed(server, &e))?;
+        self.put(server, &query, transport).await
+    }
+
+    /// Puts a question to one server.
+    ///
+    /// # Errors
+    /// As [`Dns::ask`].
+    pub async fn put(&self, server: SocketAddr, query: &Query, transport: Transport) -> Result<Answer, Failure> {
+        Peer::new(server, WITHIN).ask(query, transport).await
     }
 
     /// Asks many servers at once; the answers in the order of the servers.
@@ -85,84 +88,169 @@ impl Dns {
     }
 }
 
-fn silent(server: SocketAddr, error: &io::Error) -> Failure {
-    let what = match error.kind() {
-        io::ErrorKind::ConnectionRefused => "nothing listens there (connection refused)".to_owned(),
-        io::ErrorKind::TimedOut => "no answer in time".to_owned(),
-        _ => error.to_string(),
-    };
-    Failure::new(Class::FailedNothingDone, format!("{server}: {what}"))
-}
+impl Peer {
+    /// A server that may take so long for each question; nothing is sent yet.
+    #[must_use]
+    pub fn new(server: SocketAddr, within: Duration) -> Self {
+        Self { server, socket: None, within }
+    }
 
-fn question(name: &Name, kind: RecordType, recurse: bool) -> io::Result<(Message, Vec<u8>)> {
-    let mut id = [0; 2];
-    getrandom::fill(&mut id).map_err(|e| io::Error::other(e.to_string()))?;
-    let mut message = Message::new(u16::from_be_bytes(id), MessageType::Query, OpCode::Query);
-    message.metadata.recursion_desired = recurse;
-    message.add_query(Query::query(name.clone(), kind));
-    let mut edns = Edns::new();
-    edns.set_max_payload(PAYLOAD).set_version(0);
-    message.set_edns(edns);
-    let bytes = message.to_vec().map_err(|e| io::Error::other(e.to_string()))?;
-    Ok((message, bytes))
-}
+    /// Puts a question.
+    ///
+    /// # Errors
+    /// `FailedNothingDone`: no answer within the time, or why there can be none.
+    pub async fn ask(&mut self, query: &Query, transport: Transport) -> Result<Answer, Failure> {
+        let until = Instant::now() + self.within;
+        let mut ignored = Ignored::default();
+        let mut truncated = false;
+        let result = async {
+            if transport == Transport::Udp
+                && let Some(answer) = self.over_udp(query, until, &mut ignored).await?
+            {
+                return Ok(answer);
+            }
+            truncated = transport == Transport::Udp;
+            over_tcp(self.server, query, until).await
+        };
+        let result: io::Result<Answer> = result.await;
+        result.map_err(|error| {
+            // What was left on the socket belongs to nobody.
+            self.socket = None;
+            self.failure(query, &error, transport == Transport::Tcp || truncated, truncated, &ignored)
+        })
+    }
 
-/// Whether a message answers a question: the id, the direction, and name, type and class.
-fn answers(bytes: &[u8], asked: &Message) -> Option<Message> {
-    let message = Message::from_vec(bytes).ok()?;
-    let same = message.metadata.id == asked.metadata.id
-        && message.metadata.message_type == MessageType::Response
-        && message.metadata.op_code == OpCode::Query
-        && message.queries == asked.queries;
-    same.then_some(message)
-}
+    fn failure(&self, query: &Query, error: &io::Error, tcp: bool, truncated: bool, ignored: &Ignored) -> Failure {
+        let server = self.server;
+        let mut failure = if error.kind() == io::ErrorKind::TimedOut {
+            let waited = format!("{:.1}", self.within.as_secs_f32());
+            let waited = waited.trim_end_matches('0').trim_end_matches('.');
+            let what = format!("{server} did not answer within {waited} s");
+            Failure::new(Class::FailedNothingDone, what).hint(format!(
+                "try `{}`: a firewall may drop port {}",
+                query.dig(server, tcp),
+                server.port()
+            ))
+        } else {
+            failed(server, error)
+        };
+        if tcp {
+            failure.message += " over TCP";
+        }
+        if truncated {
+            failure = failure
+                .because("its answer over UDP is truncated, so resolvers need TCP to it (RFC 7766)")
+                .hint(format!("open TCP port {} at {}, or make the answer smaller", server.port(), server.ip()));
+        }
+        if ignored.garbled > 0 {
+            let n = ignored.garbled;
+            failure =
+                failure.because(format!("{n} packets with the right id are no DNS message: the server is broken"));
+        }
+        if ignored.foreign > 0 {
+            let n = ignored.foreign;
+            failure = failure.because(format!("{n} packets were ignored: wrong id, wrong question or no DNS message"));
+        }
+        failure
+    }
 
-/// `None`: nothing fitting came in time.
-async fn over_udp(
-    server: SocketAddr,
-    name: &Name,
-    kind: RecordType,
-    recurse: bool,
-    ignored: &mut u32,
-) -> io::Result<Option<Message>> {
-    let any: SocketAddr =
-        if server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { (std::net::Ipv6Addr::UNSPECIFIED, 0).into() };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(server).await?;
-    let (asked, bytes) = question(name, kind, recurse)?;
-    socket.send(&bytes).await?;
-    let until = Instant::now() + UDP;
-    let mut buffer = [0; 4096];
-    loop {
-        let Ok(got) = timeout_at(until, socket.recv(&mut buffer)).await else { return Ok(None) };
-        match answers(&buffer[..got?], &asked) {
-            Some(answer) => return Ok(Some(answer)),
-            None => *ignored += 1,
+    /// `None`: truncated.
+    async fn over_udp(&mut self, query: &Query, until: Instant, ignored: &mut Ignored) -> io::Result<Option<Answer>> {
+        let server = self.server;
+        let socket = match &mut self.socket {
+            Some(socket) => socket,
+            none => none.insert(connected(server).await?),
+        };
+        let mut buffer = [0; BUFFER];
+        let mut edns = true;
+        let mut id = random()?;
+        loop {
+            socket.send(&query.bytes(id, edns, 0)).await?;
+            let again = (Instant::now() + AGAIN).min(until);
+            loop {
+                let got = match socket.try_recv(&mut buffer) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                        let Ok(got) = timeout_at(again, socket.recv(&mut buffer)).await else { break };
+                        got?
+                    }
+                    other => other?,
+                };
+                match query.read(&buffer[..got], id, edns) {
+                    Packet::Answer(message) if message.metadata.truncation => return Ok(None),
+                    Packet::Answer(message) => return Ok(Some(Query::answer(server, false, &message))),
+                    Packet::NoEdns => {
+                        (edns, id) = (false, random()?);
+                        break;
+                    }
+                    Packet::Garbled => ignored.garbled += 1,
+                    Packet::Foreign => ignored.foreign += 1,
+                }
+            }
+            if Instant::now() >= until {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
         }
     }
 }
 
-async fn over_tcp(server: SocketAddr, name: &Name, kind: RecordType, recurse: bool) -> Result<Answer, Failure> {
+/// A UDP socket that hears this server only.
+///
+/// # Errors
+/// No route to it, or no socket.
+pub(super) async fn connected(server: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr =
+        if server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { (std::net::Ipv6Addr::UNSPECIFIED, 0).into() };
+    let socket = UdpSocket::bind(any).await?;
+    socket.connect(server).await?;
+    Ok(socket)
+}
+
+fn random() -> io::Result<u16> {
+    let mut id = [0; 2];
+    getrandom::fill(&mut id).map_err(|e| io::Error::other(e.to_string()))?;
+    Ok(u16::from_be_bytes(id))
+}
+
+fn failed(server: SocketAddr, error: &io::Error) -> Failure {
+    let (ip, port) = (server.ip(), server.port());
+    let (what, hint) = match error.kind() {
+        io::ErrorKind::ConnectionRefused => (
+            "nothing listens there (connection refused)".to_owned(),
+            Some(format!("is {ip} the right address, and does the name server run on port {port}?")),
+        ),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            ("it closed the connection without an answer".to_owned(), None)
+        }
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
+            (error.to_string(), Some(format!("this machine has no route to {ip}")))
+        }
+        _ => (error.to_string(), None),
+    };
+    let failure = Failure::new(Class::FailedNothingDone, format!("{server}: {what}"));
+    hint.into_iter().fold(failure, Failure::hint)
+}
+
+async fn over_tcp(server: SocketAddr, query: &Query, until: Instant) -> io::Result<Answer> {
     let exchange = async {
-        let (asked, bytes) = question(name, kind, recurse)?;
+        let id = random()?;
+        let mut bytes = query.bytes(id, true, 2);
+        let length = u16::try_from(bytes.len() - 2).map_err(io::Error::other)?;
+        bytes[..2].copy_from_slice(&length.to_be_bytes());
         let mut stream = TcpStream::connect(server).await?;
-        let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
         // One write: some servers read the length and the message at once.
-        stream.write_all(&[length.to_be_bytes().as_slice(), &bytes].concat()).await?;
+        stream.write_all(&bytes).await?;
         let mut answer = vec![0; usize::from(stream.read_u16().await?)];
         stream.read_exact(&mut answer).await?;
-        answers(&answer, &asked)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is to another question"))
+        match query.read(&answer, id, false) {
+            Packet::Answer(message) => Ok(Query::answer(server, true, &message)),
+            Packet::Garbled => Err(io::Error::new(io::ErrorKind::InvalidData, "what it answers is no DNS message")),
+            Packet::Foreign | Packet::NoEdns => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is to another question"))
+            }
+        }
     };
-    let result = match timeout_at(Instant::now() + TCP, exchange).await {
+    match timeout_at(until, exchange).await {
         Ok(result) => result,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
-    };
-    match result {
-        Ok(message) => Ok(Answer::new(server, true, &message)),
-        Err(e) => {
-            let failure = silent(server, &e);
-            Err(Failure { message: format!("{} over TCP", failure.message), ..failure })
-        }
     }
 }

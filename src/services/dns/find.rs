@@ -3,16 +3,22 @@
 //! Given by the environment, or found as a resolver would: from the name upwards the first name that
 //! owns an NS set is the zone; the addresses of those name servers are its servers.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
+use futures_util::future::join_all;
 use hickory_proto::{
     op::ResponseCode,
     rr::{Name, RecordType},
 };
-use tokio::net::UdpSocket;
 
-use super::{Answer, Dns, Transport, shown};
-use crate::base::{Class, Failure};
+use super::{Answer, Dns, Transport, ask::connected, shown};
+use crate::{
+    base::{Class, Failure},
+    runbook::EnvKind,
+};
 
 /// How many name servers of a zone are asked: real zones have at most 13.
 const SERVERS: usize = 26;
@@ -32,6 +38,11 @@ impl std::fmt::Display for Server {
     }
 }
 
+/// Servers of which only the address is known.
+pub(super) fn unnamed(addresses: &[SocketAddr]) -> Vec<Server> {
+    addresses.iter().map(|&address| Server { name: String::new(), address }).collect()
+}
+
 impl Dns {
     /// The authoritative servers of the zone that a name is in. Never empty.
     ///
@@ -39,50 +50,66 @@ impl Dns {
     /// `FailedNothingDone`: resolvers do not answer. `NotYet`: no zone, or no server of it has an address.
     pub async fn authoritative(&self, name: &Name) -> Result<Vec<Server>, Failure> {
         if !self.env.dns.authoritative.is_empty() {
-            let given = self.env.dns.authoritative.iter();
-            return Ok(given.map(|&address| Server { name: String::new(), address }).collect());
+            return Ok(unnamed(&self.env.dns.authoritative));
         }
+        self.find(name).await
+    }
+
+    /// The same by asking resolvers, whatever the environment names.
+    pub(super) async fn find(&self, name: &Name) -> Result<Vec<Server>, Failure> {
         let (zone, names) = self.zone(name).await?;
-        let mut servers = Vec::new();
-        for name in names.iter().take(SERVERS) {
-            servers.extend(self.addresses(name).await);
-        }
+        let found = join_all(names.iter().take(SERVERS).map(|name| self.addresses(name))).await;
+        let servers = found.into_iter().flatten().collect::<Vec<_>>();
         if servers.is_empty() {
             let names = names.iter().map(shown).collect::<Vec<_>>().join(", ");
             return Err(Failure::new(Class::NotYet, format!("no name server of {} has an address", shown(&zone)))
-                .because(format!("name servers: {names}")));
+                .because(format!("name servers: {names}"))
+                .hint("the zone's NS records name hosts that do not exist, or that this machine has no route to"));
         }
         Ok(servers)
     }
 
-    /// The zone of a name and the names of its servers.
-    async fn zone(&self, name: &Name) -> Result<(Name, Vec<Name>), Failure> {
+    /// The zone of a name and the names of its servers, sorted.
+    ///
+    /// # Errors
+    /// As [`Dns::authoritative`].
+    pub async fn zone(&self, name: &Name) -> Result<(Name, Vec<Name>), Failure> {
         let mut at = name.clone();
-        while !at.is_root() {
+        loop {
             let answer = self.resolve(&at, RecordType::NS).await?;
             let mut names = answer.at(&at, RecordType::NS).filter_map(|r| r.target.clone()).collect::<Vec<_>>();
             if !names.is_empty() {
                 names.sort();
                 return Ok((at, names));
             }
+            if at.is_root() {
+                return Err(Failure::new(Class::NotYet, format!("no zone was found for {}", shown(name)))
+                    .hint("the resolvers know no NS record of the name or of any above it"));
+            }
             at = at.base_name();
         }
-        Err(Failure::new(Class::NotYet, format!("no zone was found for {}", shown(name))))
     }
 
     /// The addresses of a name server. Those of a protocol that this machine has no route for are left out.
-    async fn addresses(&self, name: &Name) -> Vec<Server> {
+    pub(super) async fn addresses(&self, name: &Name) -> Vec<Server> {
         let mut found = Vec::new();
-        for kind in [RecordType::A, RecordType::AAAA] {
-            let Ok(answer) = self.resolve(name, kind).await else { continue };
-            for ip in answer.values(name, kind).iter().filter_map(|v| v.parse::<IpAddr>().ok()) {
-                let address = SocketAddr::new(ip, self.port);
-                if reachable(address).await {
-                    found.push(Server { name: shown(name), address });
-                }
+        for ip in self.ips(name).await {
+            let address = SocketAddr::new(ip, self.port());
+            // Connecting a UDP socket sends nothing and tells whether there is a route.
+            if connected(address).await.is_ok() {
+                found.push(Server { name: shown(name), address });
             }
         }
         found
+    }
+
+    /// The addresses of a name, IPv4 before IPv6; none where nobody tells.
+    pub(super) async fn ips(&self, name: &Name) -> BTreeSet<IpAddr> {
+        let both = [RecordType::A, RecordType::AAAA].map(|kind| async move {
+            let answer = self.resolve(name, kind).await.ok();
+            answer.map(|answer| answer.values(name, kind)).unwrap_or_default()
+        });
+        join_all(both).await.concat().iter().filter_map(|value| value.parse().ok()).collect()
     }
 
     /// Asks the resolvers in turn until one answers.
@@ -97,7 +124,8 @@ impl Dns {
                     return Ok(answer);
                 }
                 Ok(answer) => {
-                    let what = format!("{resolver} answers {} for {} {kind}", answer.code(), shown(name));
+                    let why = answer.trouble().map(|why| format!(" ({why})")).unwrap_or_default();
+                    let what = format!("{resolver} answers {}{why} for {} {kind}", answer.code(), shown(name));
                     last = Some(Failure::new(Class::FailedNothingDone, what));
                 }
                 Err(failure) => last = Some(failure),
@@ -105,15 +133,14 @@ impl Dns {
         }
         Err(last.unwrap_or_else(|| Failure::new(Class::Misconfigured, "no resolvers")))
     }
-}
 
-/// Whether there is a route: connecting a UDP socket sends nothing.
-async fn reachable(address: SocketAddr) -> bool {
-    let any: SocketAddr =
-        if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { (std::net::Ipv6Addr::UNSPECIFIED, 0).into() };
-    match UdpSocket::bind(any).await {
-        Ok(socket) => socket.connect(address).await.is_ok(),
-        Err(_) => false,
+    /// Where the environment names servers, others are asked only if it names resolvers too; a sandbox's never.
+    pub(super) fn may_look_further(&self) -> Result<(), Failure> {
+        if self.env.kind == EnvKind::Sandbox || self.env.dns.resolvers.is_empty() {
+            return Err(Failure::new(Class::NotYet, "its servers are not those of `dns.authoritative`")
+                .hint("name resolvers by which they are found: dns = { resolvers = [\"1.1.1.1\"] }"));
+        }
+        Ok(())
     }
 }
 

@@ -1,9 +1,12 @@
 //! DNS, asked directly: one message to one server, nothing cached, nothing followed in secret.
 //!
 //! ```text
+//! query   a question on the wire, written once and sent often; what counts as an answer to it
 //! ask     one question, one server: UDP with a random id on a connected socket, TCP where truncated
+//! answer  what came, as far as checks look at it; value: one form in which two values may be compared
 //! find    which servers are authoritative: given by the environment, else the zone's NS set
 //! chain   every name of a CNAME chain, at every authoritative server
+//! parent  the delegation of a zone at its parent; dnssec: DS, keys and signatures; caa: who may issue
 //! ```
 //!
 //! The whole message is looked at (rcode, AA, CNAME, TTL), which resolver libraries hide. Where the
@@ -11,36 +14,60 @@
 
 mod answer;
 mod ask;
+mod caa;
 mod chain;
+mod dnssec;
 mod find;
+mod parent;
+mod query;
+mod value;
 
 use std::{net::SocketAddr, sync::Arc};
+
+use chrono::{DateTime, Utc};
 
 use crate::{
     base::{Class, Failure, clean_line},
     runbook::{Env, EnvKind},
 };
-pub use answer::{Answer, Record, Value, canonical};
-pub use ask::Transport;
-pub use chain::Link;
+pub use answer::{Answer, Record};
+pub use ask::{Peer, Transport, WITHIN};
+pub use caa::Caa;
+pub use chain::{Chain, Link};
+pub use dnssec::Dnssec;
 pub use find::Server;
 pub use hickory_proto::{
     op::ResponseCode,
     rr::{Name, RecordType},
 };
+pub use parent::Delegation;
+pub use query::Query;
+pub use value::{Value, read_value};
+
+/// Where name servers listen.
+const PORT: u16 = 53;
 
 /// DNS as one environment asks it.
 pub struct Dns {
     env: Arc<Env>,
-    /// Where name servers found by their names listen; 53 except in tests.
-    port: u16,
 }
 
 impl Dns {
     /// A client that has not asked anything yet.
     #[must_use]
     pub fn new(env: Arc<Env>) -> Self {
-        Self { env, port: 53 }
+        Self { env }
+    }
+
+    /// The clock by which TTLs and signatures are counted.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
+    /// Where name servers found by their names listen.
+    fn port(&self) -> u16 {
+        self.env.dns.port.unwrap_or(PORT)
     }
 
     /// The resolvers of the environment, else those of `/etc/resolv.conf`. Never empty.
@@ -73,7 +100,7 @@ fn nameservers(text: &str) -> Vec<SocketAddr> {
         .filter_map(|line| {
             let mut words = line.split_whitespace();
             let ip = words.next().filter(|word| *word == "nameserver").and_then(|_| words.next())?;
-            ip.parse().ok().map(|ip| SocketAddr::new(ip, 53))
+            ip.parse().ok().map(|ip| SocketAddr::new(ip, PORT))
         })
         .take(3)
         .collect()

@@ -7,15 +7,18 @@ use hickory_proto::op::{Message, ResponseCode};
 
 use super::{
     contract::{attempt, check, check_changes_nothing, env, points_at, services},
+    dns_world::World,
+    ends::{Case, End, aws, contract},
     fake_dns::{FakeDns, Say, zone},
 };
+use crate::knot::{Knot, Zone, has_ipv6};
 
 const NEW: &[&str] = &["www.acme.example 60 A 203.0.113.9"];
 const OLD: &[&str] = &["www.acme.example 60 A 192.0.2.1"];
 
 fn at(authoritative: Vec<SocketAddr>) -> Arc<Services> {
     let mut env = env();
-    env.dns = DnsEnv { authoritative, resolvers: Vec::new() };
+    env.dns = DnsEnv { authoritative, ..DnsEnv::default() };
     services(env)
 }
 
@@ -38,7 +41,8 @@ async fn all_agree_over_udp_and_tcp() {
     let params = format!("{WWW}value = \"203.0.113.9\"\nmax_ttl = 60\nmin_servers = 2");
     let line = passes(vec![one.address, two.address], &params).await;
     assert_eq!(line, "all 2 authoritative servers, UDP and TCP: www.acme.example is A 203.0.113.9, 60 s");
-    assert_eq!((one.asked(), two.asked()), (2, 2));
+    // UDP, TCP, and UDP for the serial.
+    assert_eq!((one.asked(), two.asked()), (3, 3));
     let line = passes(vec![one.address], "name = \"WWW.acme.example.\"").await;
     assert!(line.contains("203.0.113.9"), "{line}");
 }
@@ -51,7 +55,7 @@ async fn one_stale_server_of_four_is_named() {
     }
     let addresses = servers.iter().map(|s| s.address).collect::<Vec<_>>();
     let said = fails(addresses.clone(), &format!("{WWW}value = \"203.0.113.9\"")).await;
-    assert!(said.starts_with("1 of 4 authoritative servers disagree"), "{said}");
+    assert!(said.starts_with("1 of 4 authoritative servers disagrees"), "{said}");
     assert!(said.contains(&format!("{} says A 192.0.2.1", addresses[2])), "{said}");
     // Also without a value: they must agree with each other.
     let said = fails(addresses, WWW).await;
@@ -106,7 +110,8 @@ async fn truncation_asks_again_over_tcp() {
     })
     .await;
     passes(vec![server.address], &format!("{WWW}value = \"203.0.113.9\"")).await;
-    assert_eq!(server.asked(), 3);
+    // The record and the serial over UDP, each again over TCP, and the record over TCP.
+    assert_eq!(server.asked(), 5);
 }
 
 /// Forged answers before the true one: a wrong id, a wrong question, a question instead of an answer, junk.
@@ -171,4 +176,160 @@ async fn bad_parameters_and_no_changes() {
     let check = check(kind, WWW, &at(vec![server.address]));
     check_changes_nothing(check.as_ref(), async || 0).await;
     check.check(&attempt().cx).await.unwrap();
+}
+
+async fn case(end: End) -> Case {
+    let bad = ("name = \"a..b\"", "\"a..b\"");
+    match end {
+        End::Sandbox => {
+            let text = "name = \"shop.acme.example\"\nvalue = \"acme-shop.herokudns.example\"\nmax_ttl = 20";
+            Case::aws(&aws(end).await, text, bad).not_so("name = \"shop.acme.example\"\nvalue = \"elsewhere.example\"")
+        }
+        End::Knot => {
+            let world = World::start();
+            let text = "name = \"www.acme.example\"\nvalue = \"192.0.2.1\"\nmax_ttl = 60\nmin_servers = 2";
+            let not_so = Some("name = \"www.acme.example\"\nvalue = \"192.0.2.2\"".into());
+            Case { env: world.env(), text: text.into(), not_so, mark: None, bad, keep: Box::new(world) }
+        }
+        End::Moto => panic!("moto answers no DNS"),
+    }
+}
+contract!("dns.authoritative", case; sandbox: Sandbox, knot: Knot);
+
+/// Every address of every name server that is found, IPv4 and IPv6, of a real server.
+#[tokio::test]
+async fn servers_are_found_at_all_their_addresses() {
+    let world = World::start();
+    let at = services(world.env());
+    let seen = check("dns.authoritative", "name = \"shop.acme.example\"\nvalue = \"192.0.2.1\"", &at);
+    let seen = seen.check(&attempt().cx).await.unwrap();
+    let servers = seen.evidence["servers"].as_array().unwrap().iter().map(|s| s.as_str().unwrap()).collect::<Vec<_>>();
+    let named = |text: &str| servers.iter().any(|server| server.contains(text));
+    assert!(named("ns1.acme.example (127.0.0.2:") && named("ns2.acme.example (127.0.0.3:"), "{servers:?}");
+    assert_eq!(named("ns2.acme.example ([::1]:"), has_ipv6(), "{servers:?}");
+    assert_eq!(servers.len(), 2 + usize::from(has_ipv6()));
+    assert_eq!(seen.evidence["serials"].as_array().unwrap().len(), servers.len(), "through the CNAME too");
+}
+
+/// Three servers of one zone, of which one has not got the newest; every type that people switch.
+#[tokio::test]
+async fn every_type_at_real_servers_and_a_serial_behind() {
+    const LINES: &str = "@ NS ns1\n@ NS ns2\nns1 A 127.0.0.1\nns2 A 127.0.0.1\n@ MX 10 Mail\n\
+        @ CAA 0 issue \"amazon.com\"\n@ TXT \"v=spf1 \" \"-all\"\nwww A 192.0.2.1\nwww A 192.0.2.2\nwww AAAA 2001:db8::1\n\
+        www HTTPS 1 . alpn=h2,h3 ipv4hint=192.0.2.1\nshop CNAME www\n_sip._tcp SRV 10 5 443 www";
+    let servers = [0; 3].map(|_| Knot::start(&[Zone { name: "acme.example", lines: LINES, signed: false }]));
+    let addresses = servers.iter().map(|s| s.address).collect::<Vec<_>>();
+    for (name, kind, values) in [
+        ("www.acme.example", "A", r#"["192.0.2.2", "192.0.2.1"]"#),
+        ("shop.acme.example", "A", r#"["192.0.2.2", "192.0.2.1"]"#),
+        ("shop.acme.example", "CNAME", r#"["WWW.acme.example."]"#),
+        ("www.acme.example", "AAAA", r#"["2001:0DB8::1"]"#),
+        ("acme.example", "MX", r#"["10 mail.acme.example"]"#),
+        ("acme.example", "NS", r#"["ns2.acme.example", "ns1.acme.example."]"#),
+        ("acme.example", "TXT", r#"["v=spf1 -all"]"#),
+        ("acme.example", "TXT", r#"["\"v=spf1 -all\""]"#),
+        ("acme.example", "CAA", r#"["0 issue amazon.com"]"#),
+        ("www.acme.example", "HTTPS", r#"["1 . ipv4hint=192.0.2.1 alpn=h2,h3"]"#),
+        ("_sip._tcp.acme.example", "SRV", r#"["10 5 443 www.acme.example"]"#),
+    ] {
+        passes(addresses.clone(), &format!("name = \"{name}\"\ntype = \"{kind}\"\nvalues = {values}\nmax_ttl = 300"))
+            .await;
+    }
+    for (name, kind, value) in [
+        ("www.acme.example", "A", "192.0.2.1"),
+        ("acme.example", "MX", "20 mail.acme.example"),
+        ("acme.example", "TXT", "v=spf1 -ALL"),
+        ("acme.example", "CAA", "128 issue amazon.com"),
+        ("www.acme.example", "HTTPS", "1 . alpn=h2"),
+    ] {
+        fails(addresses.clone(), &format!("name = \"{name}\"\ntype = \"{kind}\"\nvalue = '{value}'")).await;
+    }
+    // Another record changes at one of them: the record agrees, the zone does not.
+    servers[1].set("acme.example", "new.acme.example", 60, "A", &["192.0.2.9"]);
+    let line = passes(addresses.clone(), "name = \"www.acme.example\"").await;
+    assert!(
+        line.contains(&format!("; serials differ: {} 1, {} 2, {} 1", addresses[0], addresses[1], addresses[2])),
+        "{line}"
+    );
+    let said = fails(addresses.clone(), "name = \"www.acme.example\"\nsame_serial = true").await;
+    assert!(said.contains("have different serials"), "{said}");
+    // The record itself changes: one stale server of three is named.
+    for server in &servers[..2] {
+        server.set("acme.example", "www.acme.example", 60, "A", &["192.0.2.7"]);
+    }
+    let said = fails(addresses.clone(), "name = \"www.acme.example\"\nvalue = \"192.0.2.7\"").await;
+    assert!(said.starts_with("1 of 3 authoritative servers disagrees"), "{said}");
+    assert!(
+        said.contains(&format!("{} says A 192.0.2.1, 192.0.2.2, 300 s, expected 192.0.2.7", addresses[2])),
+        "{said}"
+    );
+}
+
+/// Who answers what nobody can read, or in its own case, or without EDNS.
+#[tokio::test]
+async fn broken_and_old_servers() {
+    // A name that points at itself, under the right id.
+    let looping = FakeDns::start(|asked| {
+        let mut bytes = asked.in_zone(NEW).to_vec().unwrap();
+        let at = bytes.len() - 16;
+        bytes[at..at + 2].copy_from_slice(&(0xc000 | u16::try_from(at).unwrap()).to_be_bytes());
+        Say::Raw(vec![bytes])
+    })
+    .await;
+    let said = fails(vec![looping.address], WWW).await;
+    assert!(said.contains("did not answer within 3 s"), "{said}");
+    // Cut in the middle, over TCP too.
+    let cut = FakeDns::start(|asked| {
+        let answer = asked.in_zone(NEW);
+        if asked.tcp { Say::Raw(vec![answer.to_vec().unwrap()[..20].to_vec()]) } else { Say::Answer(answer) }
+    })
+    .await;
+    let said = fails(vec![cut.address], WWW).await;
+    assert!(said.contains("what it answers is no DNS message over TCP"), "{said}");
+    let shouting = FakeDns::start(|asked| {
+        let mut answer =
+            asked.in_zone(&["WWW.Acme.Example 60 CNAME Web.ELB.Example", "web.elb.example 60 A 203.0.113.9"]);
+        answer.queries[0].set_name(super::fake_dns::name("wWw.aCmE.eXaMpLe"));
+        Say::Answer(answer)
+    })
+    .await;
+    passes(vec![shouting.address], &format!("{WWW}value = \"web.elb.example\"")).await;
+    let old = FakeDns::start(|asked| {
+        if asked.message.edns.is_none() || asked.tcp {
+            return Say::Answer(asked.in_zone(NEW));
+        }
+        let mut refusal = asked.code(ResponseCode::FormErr);
+        refusal.queries.clear();
+        Say::Answer(refusal)
+    })
+    .await;
+    passes(vec![old.address], &format!("{WWW}value = \"203.0.113.9\"")).await;
+}
+
+/// A text of 60 kB travels by TCP and is compared to its last letter.
+#[tokio::test]
+async fn huge_texts_are_compared_whole() {
+    fn huge(last: char) -> String {
+        format!("{}{last}", "x".repeat(60_000))
+    }
+    let server = FakeDns::start(|asked| {
+        let mut answer = asked.in_zone(&[]);
+        answer.metadata.response_code = ResponseCode::NoError;
+        if asked.tcp {
+            let text = huge('a').into_bytes().chunks(250).map(|part| part.to_vec()).collect::<Vec<_>>();
+            let text = text.iter().map(Vec::as_slice).collect::<Vec<_>>();
+            let txt = hickory_proto::rr::rdata::TXT::from_bytes(text);
+            let owner = super::fake_dns::name(&asked.name);
+            answer.authorities.clear();
+            answer.add_answer(hickory_proto::rr::Record::from_rdata(owner, 60, hickory_proto::rr::RData::TXT(txt)));
+        } else {
+            answer.metadata.truncation = true;
+        }
+        Say::Answer(answer)
+    })
+    .await;
+    let text = |last| format!("{WWW}type = \"TXT\"\nvalue = \"{}\"", huge(last));
+    let line = passes(vec![server.address], &text('a')).await;
+    assert!(line.len() < 500, "{}", line.len());
+    fails(vec![server.address], &text('b')).await;
 }

@@ -1,14 +1,22 @@
 //! `dns.propagated`, against resolvers that lag, flap, clamp and fail.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use gonogo::{base::Class, runbook::DnsEnv, services::Services};
 use hickory_proto::op::ResponseCode;
 
 use super::{
-    contract::{attempt, check, check_changes_nothing, env, points_at, services},
+    contract::{Attempt, attempt, attempt_of, check, check_changes_nothing, env, points_at, services},
+    dns_world::World,
+    ends::{Case, End, aws, contract},
     fake_dns::{FakeDns, Say, zone},
 };
+use crate::knot::{Knot, Unbound, Zone, has_ipv6, ip};
 
 const NEW: &[&str] = &["www.acme.example 60 A 203.0.113.9"];
 const OLD: &[&str] = &["www.acme.example 41 A 192.0.2.1"];
@@ -16,7 +24,7 @@ const WWW: &str = "name = \"www.acme.example\"\nvalue = \"203.0.113.9\"\n";
 
 fn at(resolvers: &[&FakeDns]) -> Arc<Services> {
     let mut env = env();
-    env.dns = DnsEnv { resolvers: resolvers.iter().map(|r| r.address).collect(), authoritative: Vec::new() };
+    env.dns = DnsEnv { resolvers: resolvers.iter().map(|r| r.address).collect(), ..DnsEnv::default() };
     services(env)
 }
 
@@ -107,4 +115,221 @@ async fn resolvers_of_its_own_and_bad_parameters() {
     points_at(kind, "name = \"a.b\"\nvalue = \"c.d\"\nquorum = 0", &services, "0", "`quorum`");
     points_at(kind, "name = \"a.b\"\nvalue = \"c.d\"\nsamples = 0", &services, "0", "`samples`");
     points_at(kind, "name = \"a.b\"\nvalue = \"c.d\"\nsample = 1", &services, "sample", "does not know");
+}
+
+async fn case(end: End) -> Case {
+    let bad = ("name = \"a.b\"\nvalue = \"192.0.2.1\"\nquorum = 0", "0");
+    match end {
+        End::Sandbox => {
+            let text = "name = \"shop.acme.example\"\nvalue = \"acme-shop.herokudns.example\"";
+            Case::aws(&aws(end).await, text, bad).not_so("name = \"shop.acme.example\"\nvalue = \"elsewhere.example\"")
+        }
+        End::Knot => {
+            let world = World::start();
+            let text = "name = \"shop.acme.example\"\nvalue = \"192.0.2.1\"".into();
+            let not_so = Some("name = \"www.acme.example\"\nvalue = \"192.0.2.2\"".into());
+            Case { env: world.env(), text, not_so, mark: None, bad, keep: Box::new(world) }
+        }
+        End::Moto => panic!("moto answers no DNS"),
+    }
+}
+contract!("dns.propagated", case; sandbox: Sandbox, knot: Knot);
+
+fn at_addresses(resolvers: &[SocketAddr]) -> Arc<Services> {
+    let mut env = env();
+    env.dns = DnsEnv { resolvers: resolvers.to_vec(), ..DnsEnv::default() };
+    services(env)
+}
+
+const ACME: &str = "@ NS ns1\nns1 A 127.0.0.1\nwww 3 A 192.0.2.1";
+
+fn acme() -> Knot {
+    Knot::start(&[Zone { name: "acme.example", lines: ACME, signed: false }])
+}
+
+fn lines(attempt: &Attempt) -> Vec<String> {
+    attempt.seen.lines.lock().unwrap().clone()
+}
+
+/// A real cache keeps the old value for its TTL, over IPv4 and IPv6, and then has the new one.
+#[tokio::test]
+async fn a_real_cache_forgets_in_time() {
+    let knot = acme();
+    let ips = if has_ipv6() { vec![ip("127.0.0.1"), ip("::1")] } else { vec![ip("127.0.0.1")] };
+    let unbound = Unbound::start(&ips, &[("acme.example", knot.address)], "");
+    let services = at_addresses(&unbound.addresses);
+    let old = check("dns.propagated", "name = \"www.acme.example\"\nvalue = \"192.0.2.1\"\nsamples = 1", &services);
+    old.check(&attempt().cx).await.unwrap();
+    knot.set("acme.example", "www.acme.example", 3, "A", &["203.0.113.9"]);
+    let changed = Instant::now();
+    let new = check("dns.propagated", WWW, &services);
+    let attempt = attempt();
+    let failure = new.check(&attempt.cx).await.unwrap_err();
+    assert!(failure.message.contains("still says A 192.0.2.1, "), "{failure:?}");
+    assert!(failure.hint.as_ref().unwrap().starts_with("the last of these copies runs out in "), "{failure:?}");
+    attempt.cx.poll(new.every(), || new.check(&attempt.cx)).await.unwrap();
+    let took = changed.elapsed().as_secs_f32();
+    assert!((1.5..6.0).contains(&took), "{took}");
+    let told = lines(&attempt);
+    assert_eq!(told.len(), 2 * ips.len(), "each change once: {told:?}");
+    assert!(told.iter().all(|line| line.contains("still says A 192.0.2.1") || line.contains("sees A 203.0.113.9")));
+}
+
+/// Served stale while the authoritative server is gone (RFC 8767), and said so (RFC 8914).
+#[tokio::test]
+async fn stale_answers_are_not_the_new_value() {
+    let knot = Knot::start(&[Zone {
+        name: "acme.example",
+        lines: "@ NS ns1\nns1 A 127.0.0.1\nwww 1 A 192.0.2.1",
+        signed: false,
+    }]);
+    let options = "  serve-expired: yes\n  serve-expired-reply-ttl: 7\n  ede-serve-expired: yes\n  serve-expired-client-timeout: 0";
+    let unbound = Unbound::start(&[ip("127.0.0.1")], &[("acme.example", knot.address)], options);
+    let services = at_addresses(&[unbound.address]);
+    let look = async || {
+        let check =
+            check("dns.propagated", "name = \"www.acme.example\"\nvalue = \"192.0.2.1\"\nsamples = 1", &services);
+        check.check(&attempt().cx).await
+    };
+    look().await.unwrap();
+    drop(knot);
+    let begun = Instant::now();
+    let failure = loop {
+        match look().await {
+            Err(failure) => break failure,
+            Ok(_) => assert!(begun.elapsed() < Duration::from_secs(20), "never stale"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert!(
+        failure.message.contains("192.0.2.1, 7 s (stale answer") && failure.message.contains("this is stale"),
+        "{failure:?}"
+    );
+}
+
+/// A resolver that raises TTLs, and one that can reach nobody.
+#[tokio::test]
+async fn raised_ttls_and_servfail_of_a_real_cache() {
+    let knot = acme();
+    let zones = [("acme.example", knot.address)];
+    let raises = Unbound::start(&[ip("127.0.0.1")], &zones, "  cache-min-ttl: 90");
+    let params = "name = \"www.acme.example\"\nvalue = \"192.0.2.1\"\nsamples = 1\nmax_ttl = 3";
+    let check_at = |address| check("dns.propagated", params, &at_addresses(&[address]));
+    let failure = check_at(raises.address).check(&attempt().cx).await.unwrap_err();
+    assert!(failure.message.contains("192.0.2.1, 90 s, more than 3 s"), "{failure:?}");
+    let lost = Unbound::start(&[ip("127.0.0.1")], &zones, "");
+    drop(knot);
+    let check = check("dns.propagated", &format!("{params}\nanswer_within = \"20s\""), &at_addresses(&[lost.address]));
+    let failure = check.check(&attempt().cx).await.unwrap_err();
+    assert!(failure.message.contains("says SERVFAIL"), "{failure:?}");
+    assert!(failure.hint.unwrap().contains("check with dns.delegation"));
+}
+
+/// The change at the last of four real servers is seen within two seconds, polled as a step polls.
+#[tokio::test]
+async fn a_change_is_seen_within_one_interval() {
+    let knots = [0; 4].map(|_| acme());
+    let addresses = knots.each_ref().map(|knot| knot.address);
+    let new = check("dns.propagated", WWW, &at_addresses(&addresses));
+    for knot in &knots[..3] {
+        knot.set("acme.example", "www.acme.example", 3, "A", &["203.0.113.9"]);
+    }
+    let attempt = attempt();
+    let cx = attempt.cx.clone();
+    let polling = tokio::spawn(async move { cx.poll(new.every(), || new.check(&cx)).await.map(|_| Instant::now()) });
+    let begun = Instant::now();
+    while lines(&attempt).len() < 4 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", lines(&attempt));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    knots[3].set("acme.example", "www.acme.example", 3, "A", &["203.0.113.9"]);
+    let changed = Instant::now();
+    let seen = polling.await.unwrap().unwrap().duration_since(changed);
+    assert!(seen < Duration::from_secs(2), "{seen:?}");
+}
+
+/// One silent resolver costs its own time, and the others are told before it is over.
+#[tokio::test]
+async fn a_silent_resolver_delays_nobody() {
+    let (one, two) = (zone(NEW).await, zone(NEW).await);
+    let silent = FakeDns::start(|_| Say::Nothing).await;
+    let params = format!("{WWW}answer_within = \"1s\"");
+    let check_of = |more: &str| check("dns.propagated", &format!("{params}{more}"), &at(&[&silent, &one, &two]));
+    let (attempt, begun) = (attempt(), Instant::now());
+    let (all, cx) = (check_of(""), attempt.cx.clone());
+    let looking = tokio::spawn(async move { all.check(&cx).await });
+    while lines(&attempt).len() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(begun.elapsed() < Duration::from_millis(700), "the view of the others took {:?}", begun.elapsed());
+    assert!(attempt.seen.progress.lock().unwrap().iter().any(|(_, text)| text.starts_with("2 of 3 resolvers see")));
+    let failure = looking.await.unwrap().unwrap_err();
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_millis(1100), "{took:?}");
+    assert!(failure.message.contains("2 of 3 resolvers see"), "{failure:?}");
+    assert!(failure.message.contains("gave no answer") && failure.message.contains("within 1 s"), "{failure:?}");
+    assert!(failure.hint.unwrap().starts_with("try `dig @127.0.0.1 -p "));
+    // The quorum does not need it; nor can the quorum be reached without it.
+    let begun = Instant::now();
+    let seen = check_of("\nquorum = 2").check(&attempt.cx).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(600), "{:?}", begun.elapsed());
+    assert!(seen.line.contains("had not answered when the others were done"), "{}", seen.line);
+    let stuck = zone(OLD).await;
+    let check = check("dns.propagated", &params, &at(&[&silent, &one, &stuck]));
+    let begun = Instant::now();
+    let failure = check.check(&attempt.cx).await.unwrap_err();
+    assert!(begun.elapsed() < Duration::from_millis(600), "{:?}", begun.elapsed());
+    assert!(failure.message.starts_with("1 of 3 resolvers see"), "{failure:?}");
+}
+
+/// Truncated, and nobody listens on TCP; an answer from an address that was not asked.
+#[tokio::test]
+async fn no_tcp_and_foreign_answers() {
+    let udp = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = udp.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut buffer = [0; 2048];
+        while let Ok((n, peer)) = udp.recv_from(&mut buffer).await {
+            // The question as an answer that is truncated.
+            buffer[2] |= 0x82;
+            udp.send_to(&buffer[..n], peer).await.unwrap();
+        }
+    });
+    let look = async |address, more: &str| {
+        let failure =
+            check("dns.propagated", &format!("{WWW}{more}"), &at_addresses(&[address])).check(&attempt().cx).await;
+        failure.unwrap_err()
+    };
+    let failure = look(address, "").await;
+    assert!(failure.message.contains("connection refused) over TCP"), "{failure:?}");
+    assert!(failure.hint.unwrap().contains("open TCP port"));
+
+    let heard = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let other = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = heard.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut buffer = [0; 2048];
+        while let Ok((n, peer)) = heard.recv_from(&mut buffer).await {
+            buffer[2] |= 0x80;
+            let _ = other.send_to(&buffer[..n], peer).await;
+        }
+    });
+    let failure = look(address, "answer_within = \"300ms\"").await;
+    assert!(failure.message.contains("did not answer within 0.3 s"), "{failure:?}");
+}
+
+/// What several looks together show: a value that outlives its TTL, though it counts down each time.
+#[tokio::test]
+async fn growing_ttls_are_told() {
+    let grows = FakeDns::start(|asked| {
+        let ttl = if asked.count == 0 { 2 } else { 60 };
+        Say::Answer(asked.in_zone(&[&format!("www.acme.example {ttl} A 192.0.2.1")]))
+    })
+    .await;
+    let check = check("dns.propagated", WWW, &at(&[&grows]));
+    let attempt = attempt_of(Duration::from_secs(20), BTreeMap::new());
+    let first = check.check(&attempt.cx).await.unwrap_err();
+    assert!(!first.message.contains("several caches"), "{first:?}");
+    let second = check.check(&attempt.cx).await.unwrap_err();
+    assert!(second.message.contains("its TTL should be ") && second.message.contains("several caches"), "{second:?}");
 }

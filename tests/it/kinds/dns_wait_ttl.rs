@@ -21,14 +21,17 @@ use serde_json::{Value as Json, json};
 
 use super::{
     contract::{action, attempt, attempt_of, env, points_at, services},
+    dns_world::World,
+    ends::{Case, End, aws, contract},
     fake_dns::{FakeDns, Say, zone},
 };
+use crate::knot::{Knot, Zone};
 
 const LOWERED: &[&str] = &["www.acme.example 1 A 203.0.113.9"];
 
 fn at(authoritative: Vec<SocketAddr>) -> Arc<Services> {
     let mut env = env();
-    env.dns = DnsEnv { authoritative, resolvers: Vec::new() };
+    env.dns = DnsEnv { authoritative, ..DnsEnv::default() };
     services(env)
 }
 
@@ -161,4 +164,102 @@ async fn what_cannot_be_waited_for() {
     assert!(matches!(wait.probe(&attempt.cx, &Json::Null, false).await, Ok(Finding::NotDone { .. })));
     points_at("dns.wait_ttl", "ttl = 5", &services, "", "needs `after` or `name`");
     points_at("dns.wait_ttl", "after = \"No Step\"", &services, "\"No Step\"", "step");
+}
+
+async fn case(end: End) -> Case {
+    let bad = ("name = \"a..b\"", "\"a..b\"");
+    match end {
+        // The negative TTL of a name that is not there: 5 s.
+        End::Sandbox => Case::aws(&aws(end).await, "name = \"new.acme.example\"", bad),
+        End::Knot => {
+            let world = World::start();
+            world.child.set("acme.example", "www.acme.example", 2, "A", &["192.0.2.1"]);
+            world.child.set("acme.example", "shop.acme.example", 1, "CNAME", &["www.acme.example."]);
+            let text = "name = \"shop.acme.example\"\ntype = \"CNAME\"\nttl = 1".into();
+            Case { env: world.env(), text, not_so: None, mark: None, bad, keep: Box::new(world) }
+        }
+        End::Moto => panic!("moto answers no DNS"),
+    }
+}
+contract!("dns.wait_ttl", case; sandbox: Sandbox, knot: Knot);
+
+/// Each name of the chain with its own TTL at its own servers, found by asking.
+#[tokio::test]
+async fn the_chain_is_walked_across_zones() {
+    let world = World::start();
+    let lines = "@ NS ns1.acme.example.\nlb 2 A 203.0.113.9";
+    let other = Knot::start(&[Zone { name: "elb.test", lines, signed: false }]);
+    world.child.set("acme.example", "shop.acme.example", 1, "CNAME", &["lb.elb.test."]);
+    let resolver = crate::knot::Unbound::start(
+        &[crate::knot::ip("127.0.0.1")],
+        &[("acme.example", world.child.address), ("elb.test", other.address)],
+        "",
+    );
+    // The environment names the zone's servers: the next name is theirs to refuse, and is looked up.
+    let mut env = world.env();
+    env.dns.authoritative = world.child.addresses[..2].to_vec();
+    let alone = Arc::new(env.clone());
+    env.dns.resolvers = vec![resolver.address];
+    env.dns.port = Some(other.address.port());
+    // Its name server is called as one of the first zone's, whose address is 127.0.0.2.
+    let lb = Knot::start_at(
+        &[crate::knot::ip("127.0.0.2")],
+        other.address.port(),
+        &[Zone { name: "elb.test", lines, signed: false }],
+    );
+    let wait = action("dns.wait_ttl", "name = \"shop.acme.example\"\nttl = 1", &services(env));
+    let attempt = attempt();
+    let captured = wait.capture(&attempt.cx).await.unwrap();
+    let done = wait.apply(&attempt.cx, &captured).await.unwrap();
+    assert_eq!(done.evidence["old_ttl"], 2, "{done:?}");
+    let links = done.evidence["chain"].as_array().unwrap();
+    assert_eq!(links.len(), 2, "{links:?}");
+    assert_eq!((&links[0]["name"], &links[0]["servers"][0]["ttl"]), (&json!("shop.acme.example"), &json!(1)));
+    assert_eq!((&links[1]["name"], &links[1]["servers"][0]["ttl"]), (&json!("lb.elb.test"), &json!(2)));
+    let lines = attempt.seen.lines.lock().unwrap().clone();
+    assert!(lines.iter().any(|l| l == "the chain: shop.acme.example 1 s, then lb.elb.test 2 s"), "{lines:?}");
+    drop(lb);
+    // Without resolvers the chain ends where the servers named end, and a line says so.
+    let mut env = Arc::unwrap_or_clone(alone);
+    env.dns.resolvers = Vec::new();
+    let wait = action("dns.wait_ttl", "name = \"shop.acme.example\"\nttl = 1", &services(env));
+    let attempt = self::attempt();
+    let done = wait.apply(&attempt.cx, &Json::Null).await.unwrap();
+    assert_eq!(done.evidence["old_ttl"], 1);
+    let lines = attempt.seen.lines.lock().unwrap().clone();
+    assert!(lines.iter().any(|l| l.starts_with("the chain goes on at lb.elb.test")), "{lines:?}");
+}
+
+/// The lesser of the SOA record's TTL and its minimum (RFC 2308), whichever it is.
+#[tokio::test]
+async fn a_no_is_kept_for_the_lesser_of_two() {
+    use hickory_proto::rr::{RData, Record, rdata::SOA};
+    for (ttl, minimum) in [(70, 900), (900, 70)] {
+        let server = FakeDns::start(move |asked| {
+            let mut answer = asked.in_zone(&[]);
+            answer.authorities.clear();
+            let at = super::fake_dns::name;
+            let soa = SOA::new(at("ns.invalid"), at("host.invalid"), 1, 60, 60, 3600, minimum);
+            answer.add_authority(Record::from_rdata(at("acme.example"), ttl, RData::SOA(soa)));
+            Say::Answer(answer)
+        })
+        .await;
+        let wait = action("dns.wait_ttl", "name = \"new.acme.example\"", &at(vec![server.address]));
+        let short = attempt_of(Duration::from_secs(5), BTreeMap::new());
+        let failure = wait.apply(&short.cx, &Json::Null).await.unwrap_err();
+        assert!(failure.message.contains("TTL of 70 s"), "{failure:?}");
+    }
+}
+
+/// A resume finds out from what is left behind whether the time is over.
+#[tokio::test]
+async fn a_probe_tells_over_from_not_over() {
+    let server = zone(LOWERED).await;
+    let wait = action("dns.wait_ttl", AFTER, &at(vec![server.address]));
+    let probe =
+        async |prior| wait.probe(&attempt_of(Duration::from_secs(5), prior).cx, &Json::Null, false).await.unwrap();
+    assert!(matches!(probe(prior(60, 10_000)).await, Finding::NotDone { .. }));
+    assert!(matches!(probe(prior(60, 61_000)).await, Finding::Done(_)));
+    // The clock of INSYNC may be ahead of ours.
+    assert!(matches!(probe(prior(1, -3000)).await, Finding::NotDone { .. }));
 }

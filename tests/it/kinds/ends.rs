@@ -98,7 +98,12 @@ pub async fn aws_with(faults: &[&str]) -> Aws {
         account: Some(at.account.clone()),
         ..AwsEnv::default()
     });
-    env.dns = DnsEnv { authoritative: at.authoritative.clone(), resolvers: at.resolvers.clone(), ..DnsEnv::default() };
+    env.dns = DnsEnv {
+        authoritative: at.authoritative.clone(),
+        resolvers: at.resolvers.clone(),
+        parents: at.parents.clone(),
+        ..DnsEnv::default()
+    };
     Aws { endpoint: at.aws.clone(), env, sandbox: Some(Arc::new(sandbox)) }
 }
 

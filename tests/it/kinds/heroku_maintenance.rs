@@ -208,7 +208,7 @@ pub fn inside(sandbox: &Sandbox) -> Arc<Services> {
     let mut env = env();
     env.kind = EnvKind::Sandbox;
     env.heroku = Some(HerokuEnv { app: at.heroku_app.clone(), endpoint: Some(at.heroku.clone()), token: None });
-    env.dns = DnsEnv { resolvers: at.resolvers.clone(), authoritative: at.authoritative.clone() };
+    env.dns = DnsEnv { resolvers: at.resolvers.clone(), authoritative: at.authoritative.clone(), ..DnsEnv::default() };
     env.http = HttpEnv { resolve_only_by_dns: true, default_port: Some(at.web_port) };
     services(env)
 }

@@ -185,7 +185,7 @@ async fn names_resolve_only_by_dns_and_stay_inside() {
     })
     .await;
     let mut env = env();
-    env.dns = DnsEnv { resolvers: vec![resolver.address], authoritative: Vec::new() };
+    env.dns = DnsEnv { resolvers: vec![resolver.address], ..DnsEnv::default() };
     env.http = HttpEnv { resolve_only_by_dns: true, default_port: Some(server.address.port()) };
     let services = services(env);
     looks(&services, "url = \"http://shop.acme.example/\"\ncontains = \"inside\"").await.unwrap();
