@@ -37,6 +37,7 @@ mod route53_set_ttl;
 #[cfg(feature = "aws")]
 mod route53_switch;
 mod stop;
+mod tls_certificate;
 mod wait;
 
 use std::sync::Arc;
@@ -113,6 +114,7 @@ pub static ALL: &[&Kind] = &[
     #[cfg(feature = "aws")]
     &route53_switch::KIND,
     &stop::KIND,
+    &tls_certificate::KIND,
     &wait::KIND,
 ];
 

@@ -9,6 +9,9 @@ pub mod heroku;
 pub mod http;
 pub mod process;
 mod secrets;
+pub mod terraform;
+pub mod tls;
+pub mod tool;
 
 use std::sync::Arc;
 
@@ -34,6 +37,8 @@ pub struct Services {
     pub dns: dns::Dns,
     /// Web servers.
     pub http: http::Http,
+    /// TLS servers and their certificates.
+    pub tls: tls::Tls,
 }
 
 impl Services {
@@ -49,6 +54,7 @@ impl Services {
             heroku: heroku::Heroku::new(env.clone(), services.clone()),
             dns: dns::Dns::new(env.clone()),
             http: http::Http::new(env.clone()),
+            tls: tls::Tls::new(env.clone()),
             env,
         })
     }
