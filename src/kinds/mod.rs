@@ -30,6 +30,7 @@ mod heroku_scale;
 #[cfg(feature = "heroku")]
 mod heroku_state;
 mod http_check;
+mod kubernetes_rollout;
 mod manual;
 mod reading;
 #[cfg(feature = "aws")]
@@ -37,6 +38,7 @@ mod route53_set_ttl;
 #[cfg(feature = "aws")]
 mod route53_switch;
 mod stop;
+mod terraform_clean;
 mod tls_certificate;
 mod wait;
 
@@ -46,7 +48,7 @@ use crate::{
     plan::{Action, Check, Doubt, KindInfo, Param, Params, Registry},
     services::Services,
 };
-use reading::{looking, no_data, nothing_to_restore, only_waits};
+use reading::{filled, limit, looking, no_data, nothing_to_restore, only_waits};
 
 /// What the registry knows of a kind.
 pub struct Kind {
@@ -108,12 +110,14 @@ pub static ALL: &[&Kind] = &[
     #[cfg(feature = "heroku")]
     &heroku_state::KIND,
     &http_check::KIND,
+    &kubernetes_rollout::KIND,
     &manual::KIND,
     #[cfg(feature = "aws")]
     &route53_set_ttl::KIND,
     #[cfg(feature = "aws")]
     &route53_switch::KIND,
     &stop::KIND,
+    &terraform_clean::KIND,
     &tls_certificate::KIND,
     &wait::KIND,
 ];

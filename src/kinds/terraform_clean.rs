@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value as Json, json};
 use zeroize::Zeroizing;
 
-use super::{Bind, Kind, no_data};
+use super::{Bind, Kind, filled, limit, no_data};
 use crate::{
     base::{Class, Failure, clean_line},
     plan::{Check, Cx, Doubt, Param, Params, Seen, Shape, TextOrSecret},
@@ -89,12 +89,6 @@ struct Clean {
 
 impl Clean {
     fn read(params: &mut Params<'_>, services: &Arc<Services>) -> Self {
-        for key in ["dir", "binary", "workspace"] {
-            if params.opt_text(key).is_some_and(|text| text.trim().is_empty() || text.contains('\0')) {
-                let span = params.place_of(key);
-                params.mistake(span, format!("`{key}` must not be empty"), "nothing here", None);
-            }
-        }
         let (var_files, targets, env) = (params.texts("var_file"), params.texts("targets"), params.map("env"));
         for (key, texts) in [("var_file", &var_files), ("targets", &targets)] {
             if texts.iter().any(|text| text.trim().is_empty() || text.contains('\0')) {
@@ -115,21 +109,16 @@ impl Clean {
                 params.mistake(span.clone(), format!("{shown} could add any argument"), "in this table", help);
             }
         }
-        let timeout = params.opt_duration("timeout").unwrap_or(TIMEOUT);
-        if timeout.is_zero() {
-            let span = params.place_of("timeout");
-            params.mistake(span, "`timeout` must be longer than nothing", "no time at all", None);
-        }
         Self {
             services: services.clone(),
-            binary: params.opt_text("binary"),
-            dir: params.text("dir"),
-            workspace: params.opt_text("workspace"),
+            binary: filled(params, "binary"),
+            dir: filled(params, "dir").unwrap_or_default(),
+            workspace: filled(params, "workspace"),
             var_files,
             targets,
             env,
             inherit: params.texts("inherit"),
-            timeout,
+            timeout: limit(params, TIMEOUT),
         }
     }
 

@@ -6,7 +6,7 @@ use chrono::Utc;
 use futures_util::future::BoxFuture;
 use serde_json::{Value as Json, json};
 
-use super::{Bind, Kind};
+use super::{Bind, Kind, filled, limit};
 use crate::{
     base::{Class, Failure, clean_line},
     plan::{Check, Cx, Doubt, Param, Params, Seen, Shape},
@@ -205,16 +205,10 @@ impl TlsCertificate {
             let span = params.place_of("min_days");
             params.mistake(span, format!("`min_days` must be at most {MOST_DAYS}"), "longer than any certificate", None);
         }
-        for key in ["issuer", "alpn", "ca"] {
-            if params.opt_text(key).is_some_and(|text| text.is_empty() || text.len() > 255 && key == "alpn") {
-                let span = params.place_of(key);
-                params.mistake(span, format!("`{key}` must not be empty"), "nothing here", None);
-            }
-        }
-        let timeout = params.opt_duration("timeout").unwrap_or(TIMEOUT);
-        if timeout.is_zero() {
-            let span = params.place_of("timeout");
-            params.mistake(span, "`timeout` must be longer than nothing", "no time at all", None);
+        let alpn = filled(params, "alpn");
+        if alpn.as_ref().is_some_and(|name| name.len() > 255) {
+            let span = params.place_of("alpn");
+            params.mistake(span, "`alpn` must be at most 255 bytes", "longer than a protocol's name can be", None);
         }
         Self {
             services: services.clone(),
@@ -223,12 +217,12 @@ impl TlsCertificate {
                 names,
                 at,
                 family: params.word("family", &[("all", Family::All), ("ipv4", Family::V4), ("ipv6", Family::V6)]),
-                alpn: params.opt_text("alpn").into_iter().collect(),
-                ca: params.opt_text("ca"),
-                timeout,
+                alpn: alpn.into_iter().collect(),
+                ca: filled(params, "ca"),
+                timeout: limit(params, TIMEOUT),
             },
             min_days: i64::try_from(min_days.min(MOST_DAYS)).unwrap_or(i64::MAX),
-            issuer: params.opt_text("issuer"),
+            issuer: filled(params, "issuer"),
             min_tls: params.word("min_tls", &[("1.2", "TLS 1.2"), ("1.3", "TLS 1.3")]),
         }
     }

@@ -7,6 +7,7 @@ pub mod dns;
 #[cfg(feature = "heroku")]
 pub mod heroku;
 pub mod http;
+pub mod kubectl;
 pub mod process;
 mod secrets;
 pub mod terraform;

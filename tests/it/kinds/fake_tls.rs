@@ -81,12 +81,12 @@ pub fn server(names: &[&str]) -> CertificateParams {
 
 impl Authority {
     pub fn new() -> Self {
-        Self::of(issuer("Test Intermediate"))
+        Self::named("Test")
     }
 
-    pub fn of(middle: CertificateParams) -> Self {
-        let root = Issuer::self_signed(issuer("Test Root"), key()).unwrap();
-        let middle = Issuer::signed_by(middle, key(), &root).unwrap();
+    pub fn named(name: &str) -> Self {
+        let root = Issuer::self_signed(issuer(&format!("{name} Root")), key()).unwrap();
+        let middle = Issuer::signed_by(issuer(&format!("{name} Intermediate")), key(), &root).unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ca.pem"), pem(root.der())).unwrap();
         Self { root, middle, folder }

@@ -26,5 +26,6 @@ mod route53_set_ttl;
 mod route53_switch;
 mod secrets;
 mod stop;
+mod terraform_clean;
 mod tls_certificate;
 mod wait;
