@@ -93,6 +93,8 @@ pub(super) async fn attach(mut env: Env, dir: &Path) -> Result<(Env, Option<Sand
     env.dns.parents.clone_from(&at.parents);
     env.http.resolve_only_by_dns = true;
     env.http.default_port = Some(at.web_port);
+    env.http.default_tls_port = Some(at.tls_port);
+    env.http.ca = Some(at.ca.clone());
     Ok((env, Some(sandbox)))
 }
 

@@ -44,6 +44,7 @@ mod http_check;
 mod inner;
 #[cfg(feature = "aws")]
 mod logs_arrive;
+mod kubernetes_rollout;
 mod manual;
 #[cfg(feature = "aws")]
 mod rds_status;
@@ -59,6 +60,8 @@ mod s3_synced;
 mod scheduler_switch;
 mod route53_weights;
 mod stop;
+mod terraform_clean;
+mod tls_certificate;
 mod wait;
 
 use std::sync::Arc;
@@ -70,6 +73,7 @@ use crate::{
 #[cfg(feature = "aws")]
 use reading::amiss;
 use reading::{looking, no_data, nothing_to_restore, only_waits};
+use reading::{filled, limit, looking, no_data, nothing_to_restore, only_waits};
 
 /// What the registry knows of a kind.
 pub struct Kind {
@@ -143,6 +147,7 @@ pub static ALL: &[&Kind] = &[
     &http_check::KIND,
     #[cfg(feature = "aws")]
     &logs_arrive::KIND,
+    &kubernetes_rollout::KIND,
     &manual::KIND,
     #[cfg(feature = "aws")]
     &rds_status::KIND,
@@ -155,6 +160,8 @@ pub static ALL: &[&Kind] = &[
     &scheduler_switch::KIND,
     &route53_weights::KIND,
     &stop::KIND,
+    &terraform_clean::KIND,
+    &tls_certificate::KIND,
     &wait::KIND,
 ];
 

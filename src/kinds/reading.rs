@@ -1,10 +1,12 @@
 //! What kinds that only read or wait have in common.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 
 use crate::{
     base::{Class, Failure},
-    plan::{Cx, Done, Finding, Seen},
+    plan::{Cx, Done, Finding, Params, Seen},
 };
 
 /// One look within the attempt's limits. What is looked at not answering is a sighting too: "not
@@ -22,6 +24,26 @@ where
         }),
         () = tokio::time::sleep_until(cx.deadline) => Err(Failure::new(Class::NotYet, "timed out while looking")),
     }
+}
+
+/// A text that may be left out, but not empty.
+pub(super) fn filled(params: &mut Params<'_>, key: &'static str) -> Option<String> {
+    let text = params.opt_text(key)?;
+    if text.trim().is_empty() || text.contains('\0') {
+        let span = params.place_of(key);
+        params.mistake(span, format!("`{key}` must not be empty"), "nothing here", None);
+    }
+    Some(text)
+}
+
+/// A limit of the kind's own.
+pub(super) fn limit(params: &mut Params<'_>, default: Duration) -> Duration {
+    let limit = params.opt_duration("timeout").unwrap_or(default);
+    if limit.is_zero() {
+        let span = params.place_of("timeout");
+        params.mistake(span, "`timeout` must be longer than nothing", "no time at all", None);
+    }
+    limit
 }
 
 /// For a target that was not reached at all: "no data", which is never green and no reason to stop polling.

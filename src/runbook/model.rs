@@ -169,6 +169,10 @@ pub struct HttpEnv {
     pub resolve_only_by_dns: bool,
     /// Port used for `http://name/` without a port; the sandbox's origins cannot have port 80.
     pub default_port: Option<u16>,
+    /// As `default_port`, for `https://name/` and TLS; the sandbox's origins cannot have port 443.
+    pub default_tls_port: Option<u16>,
+    /// Certificates (PEM) that are trusted instead of the platform's (the sandbox has an authority of its own).
+    pub ca: Option<String>,
 }
 
 /// The built-in world's settings.

@@ -46,6 +46,9 @@ pub enum StartError {
         /// What is there.
         found: u32,
     },
+    /// The origins' certificates cannot be made.
+    #[error("no certificates for its origins: {0}")]
+    Certificates(String),
     /// A socket on loopback cannot be had.
     #[error("no port of {what} on loopback: {source}")]
     Bind {
@@ -91,6 +94,12 @@ pub struct Endpoints {
     pub new_target: String,
     /// Port of both web origins; their addresses come from DNS.
     pub web_port: u16,
+    /// Port of both web origins for TLS.
+    pub tls_port: u16,
+    /// The authority of their certificates (PEM), another one at every start.
+    pub ca: String,
+    /// The authority in a file; `None` where the world lives in memory.
+    pub ca_file: Option<PathBuf>,
     /// The old origin.
     pub old_origin: SocketAddr,
     /// The new origin.

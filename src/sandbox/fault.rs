@@ -45,6 +45,8 @@ pub static FAULTS: &[(&str, &str)] = &[
     ("sts.expired", "an AWS request is refused: ExpiredToken, HTTP 403"),
     ("sts.expired-midway", "once a service was updated, an AWS request is refused: ExpiredToken, HTTP 403"),
     ("sts.other_account", "GetCallerIdentity names account 999988887777"),
+    ("tls.expired", "the new origin shows a certificate that expired three days ago"),
+    ("tls.other_name", "the new origin shows a certificate for the load balancer's own name"),
     ("web.5xx", "half of the new origin's answers are 500 for 8 s from its next visitor on"),
 ];
 

@@ -12,7 +12,12 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
 
 /// No request of the APIs spoken here is longer; AWS's own limit for most of them is 1 MiB.
 const BODY_LIMIT: usize = 1 << 20;
@@ -83,6 +88,35 @@ where
     F: Fn(Asked) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Reply> + Send + 'static,
 {
+    accept(listener, |stream| std::future::ready(Some(stream)), answer).await;
+}
+
+/// As [`serve`], over TLS; `shows` says what each connection is shown.
+pub(super) async fn serve_tls<S, SFut, F, Fut>(listener: TcpListener, shows: S, answer: F)
+where
+    S: Fn() -> SFut + Clone + Send + Sync + 'static,
+    SFut: Future<Output = Option<TlsAcceptor>> + Send + 'static,
+    F: Fn(Asked) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Reply> + Send + 'static,
+{
+    let greet = move |stream| {
+        let shows = shows.clone();
+        async move {
+            let acceptor = shows().await?;
+            tokio::time::timeout(HEADER_TIMEOUT, acceptor.accept(stream)).await.ok()?.ok()
+        }
+    };
+    accept(listener, greet, answer).await;
+}
+
+async fn accept<G, GFut, S, F, Fut>(listener: TcpListener, greet: G, answer: F)
+where
+    G: Fn(TcpStream) -> GFut + Clone + Send + Sync + 'static,
+    GFut: Future<Output = Option<S>> + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Fn(Asked) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Reply> + Send + 'static,
+{
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -95,8 +129,9 @@ where
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let answer = answer.clone();
+        let (greet, answer) = (greet.clone(), answer.clone());
         connections.spawn(async move {
+            let Some(stream) = greet(stream).await else { return };
             let service = service_fn(move |request| handle(request, answer.clone()));
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);

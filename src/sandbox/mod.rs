@@ -5,7 +5,7 @@
 //!  aws CLI, SDK ──HTTP──▶ aws/    ┐                        ┌▶ world.json     before every answer
 //!  heroku CLI ────HTTP──▶ heroku/ ├─ closures ▶ keeper ▶ World
 //!  DNS clients ─UDP,TCP─▶ dns/    │            (one task)  └▶ effects.jsonl  one line a change
-//!  browsers ──────HTTP──▶ web     ┘                ▲
+//!  browsers ─HTTP,TLS──▶ web      ┘                ▲
 //!  visitors ──── see dns and web, and report ──────┘ metrics.jsonl
 //! ```
 //!
@@ -23,7 +23,7 @@
 //! happens and read off the clock, so a world whose process was killed has gone on meanwhile. Chance
 //! comes from one seed. Knows neither kinds nor conductor nor views.
 //!
-//! The origins have addresses of their own and share one port: `127.0.0.2` old, `127.0.0.3` new. Where
+//! The origins have addresses of their own and share one port (another one for TLS): `127.0.0.2` old, `127.0.0.3` new. Where
 //! those cannot be bound (macOS has only 127.0.0.1), the old one is `127.0.0.1`, the new one `::1`, and DNS
 //! serves the new target as an AAAA record.
 
@@ -39,6 +39,7 @@ mod seed;
 mod serve;
 mod store;
 mod story;
+mod tls;
 mod visitors;
 mod web;
 mod world;

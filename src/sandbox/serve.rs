@@ -21,6 +21,7 @@ use super::{
     keeper::{self, Handle},
     seed::Seed,
     store::Store,
+    tls::Certificates,
     visitors,
     web::{self, Side},
     world::{Effect, FORMAT, World},
@@ -62,6 +63,8 @@ impl Sandbox {
         let visitors = Seed::new(config.seed).fork(world.starts << 32);
         let names = world.names.clone();
         let effects = store.effects();
+        let certificates = Certificates::new(&names, keeper::now()).map_err(|e| StartError::Certificates(e.to_string()))?;
+        let ca_file = store.keep_authority(&certificates.ca).map_err(state)?;
         let (world, task) = Handle::start(world, store).map_err(state)?;
 
         let mut tasks = JoinSet::new();
@@ -74,6 +77,16 @@ impl Sandbox {
         for (side, listener) in [(Side::Heroku, old), (Side::Aws, new)] {
             let world = world.clone();
             tasks.spawn(http::serve(listener, move |asked| web::answer(world.clone(), side, asked)));
+        }
+        let (old, new) = on_one_port([origins.old, origins.new]).await.map_err(bind("the web origins' TLS"))?;
+        let tls_port = address(&new)?.port();
+        for (side, listener) in [(Side::Heroku, old), (Side::Aws, new)] {
+            let (world, shown, certificates) = (world.clone(), world.clone(), certificates.clone());
+            let shows = move || {
+                let (world, certificates) = (shown.clone(), certificates.clone());
+                async move { world.with(move |world, _| certificates.of(side, world)).await.ok() }
+            };
+            tasks.spawn(http::serve_tls(listener, shows, move |asked| web::answer(world.clone(), side, asked)));
         }
 
         let mut servers = Vec::new();
@@ -114,6 +127,9 @@ impl Sandbox {
             old_target: names.old_target,
             new_target: names.new_target,
             web_port,
+            tls_port,
+            ca: certificates.ca,
+            ca_file,
             old_origin,
             new_origin,
             effects,
@@ -132,6 +148,7 @@ impl Sandbox {
     pub fn exports(&self) -> Vec<(String, String)> {
         let at = &self.endpoints;
         let list = |all: &[SocketAddr]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let tls = |origin: SocketAddr| format!("https://{}", SocketAddr::new(origin.ip(), at.tls_port));
         let pairs = [
             ("AWS_ENDPOINT_URL", at.aws.clone()),
             ("AWS_ACCESS_KEY_ID", at.access_key_id.to_owned()),
@@ -147,8 +164,11 @@ impl Sandbox {
             ("GONOGO_SANDBOX_RESOLVERS", list(&at.resolvers)),
             ("GONOGO_SANDBOX_WEB_OLD", format!("http://{}", at.old_origin)),
             ("GONOGO_SANDBOX_WEB_NEW", format!("http://{}", at.new_origin)),
+            ("GONOGO_SANDBOX_TLS_OLD", tls(at.old_origin)),
+            ("GONOGO_SANDBOX_TLS_NEW", tls(at.new_origin)),
         ];
-        pairs.map(|(name, value)| (name.to_owned(), value)).into()
+        let ca = at.ca_file.as_ref().map(|file| ("GONOGO_SANDBOX_CA", file.display().to_string()));
+        pairs.into_iter().chain(ca).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// The newest changes that were made, at most 256, oldest first.

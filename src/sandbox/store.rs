@@ -55,6 +55,14 @@ impl Store {
         self.dir.as_ref().map(|dir| dir.join("metrics.jsonl"))
     }
 
+    /// Leaves the origins' authority where clients that are not ours can read it.
+    pub fn keep_authority(&self, pem: &str) -> io::Result<Option<PathBuf>> {
+        let Some(dir) = &self.dir else { return Ok(None) };
+        let file = dir.join("ca.pem");
+        fs::write(&file, pem)?;
+        Ok(Some(file))
+    }
+
     /// Replaces the world, then appends the effects that the file does not have yet.
     pub fn save(&mut self, world: &World, bytes: &[u8]) -> io::Result<()> {
         let Some(dir) = &self.dir else { return Ok(()) };

@@ -7,8 +7,12 @@ pub mod dns;
 #[cfg(feature = "heroku")]
 pub mod heroku;
 pub mod http;
+pub mod kubectl;
 pub mod process;
 mod secrets;
+pub mod terraform;
+pub mod tls;
+pub mod tool;
 
 use std::sync::Arc;
 
@@ -34,6 +38,8 @@ pub struct Services {
     pub dns: dns::Dns,
     /// Web servers.
     pub http: http::Http,
+    /// TLS servers and their certificates.
+    pub tls: tls::Tls,
 }
 
 impl Services {
@@ -49,6 +55,7 @@ impl Services {
             heroku: heroku::Heroku::new(env.clone(), services.clone()),
             dns: dns::Dns::new(env.clone()),
             http: http::Http::new(env.clone()),
+            tls: tls::Tls::new(env.clone()),
             env,
         })
     }

@@ -257,7 +257,7 @@ fn start(spec: &Spec) -> Result<Started, Failure> {
 
 /// The program's file, looked up here: `posix_spawn` is only used for a path, and a missing program
 /// must be told apart from one that ends with 127.
-fn find(name: &str, cwd: Option<&Path>) -> Result<PathBuf, Failure> {
+pub(super) fn find(name: &str, cwd: Option<&Path>) -> Result<PathBuf, Failure> {
     let missing = |what: &str| {
         Failure::new(Class::Misconfigured, format!("`{}` {what}", clean_line(name, 120)))
             .hint("give the full path of the program, or install it here")

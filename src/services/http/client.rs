@@ -33,7 +33,7 @@ pub fn client(env: &Env, url: &Url, addresses: &[SocketAddr], keep: Client) -> R
         .redirect(Policy::none())
         .connect_timeout(CONNECT)
         .retry(reqwest::retry::never())
-        .tls_backend_preconfigured(tls(url)?);
+        .tls_backend_preconfigured(tls(env, url)?);
     if let Some(domain) = url.domain().filter(|_| !addresses.is_empty()) {
         builder = builder.resolve_to_addrs(domain, addresses);
     }
@@ -46,8 +46,12 @@ pub fn client(env: &Env, url: &Url, addresses: &[SocketAddr], keep: Client) -> R
     builder.build().map_err(|e| Failure::new(Class::Misconfigured, format!("no HTTP client: {}", cause(&e))))
 }
 
-/// The system's certificates, read once and only where TLS is spoken.
-fn tls(url: &Url) -> Result<ClientConfig, Failure> {
+/// The system's certificates, read once and only where TLS is spoken; or the environment's own authority alone.
+fn tls(env: &Env, url: &Url) -> Result<ClientConfig, Failure> {
+    if let Some(ca) = env.http.ca.as_deref().filter(|_| url.scheme() == "https") {
+        return trusting(ca)
+            .map_err(|e| Failure::new(Class::Misconfigured, format!("the environment's own authority: {e}")));
+    }
     static SYSTEM: OnceLock<Result<ClientConfig, String>> = OnceLock::new();
     static NONE: OnceLock<Result<ClientConfig, String>> = OnceLock::new();
     let config = if url.scheme() == "https" { SYSTEM.get_or_init(system) } else { NONE.get_or_init(none) };
@@ -56,7 +60,8 @@ fn tls(url: &Url) -> Result<ClientConfig, Failure> {
         .map_err(|e| Failure::new(Class::Misconfigured, format!("TLS cannot be set up: {}", clean_line(&e, 200))))
 }
 
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+/// The one implementation of cryptography.
+pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     // For whoever asks the process for its provider (the HTTP client does); a second call changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Arc::new(rustls::crypto::ring::default_provider())
@@ -66,6 +71,12 @@ fn system() -> Result<ClientConfig, String> {
     let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let builder = builder.map_err(|e| e.to_string())?.with_platform_verifier().map_err(|e| e.to_string())?;
     Ok(builder.with_no_client_auth())
+}
+
+fn trusting(pem: &str) -> Result<ClientConfig, String> {
+    let roots = crate::services::tls::roots(pem.as_bytes())?;
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    Ok(builder.map_err(|e| e.to_string())?.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// Trusts nobody; it is never used, because the URL is plain HTTP and redirects get a client of their own.

@@ -22,7 +22,7 @@ use crate::{
     base::{Class, Failure, clean_line},
     runbook::Env,
 };
-pub(super) use client::{Client, cause, client};
+pub(super) use client::{Client, cause, client, provider};
 
 /// How long a connection may take, TLS included.
 pub const CONNECT: Duration = Duration::from_secs(5);

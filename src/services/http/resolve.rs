@@ -11,18 +11,29 @@ use crate::{
 };
 
 impl Http {
-    /// The port of a URL: its own, else the environment's for `http`, else the scheme's.
+    /// The port of a URL: its own, else the environment's for its scheme, else the scheme's.
     #[must_use]
     pub fn port(&self, url: &Url) -> u16 {
-        let own = self.env.http.default_port.filter(|_| url.scheme() == "http");
+        let own = match url.scheme() {
+            "http" => self.env.http.default_port,
+            "https" => self.env.http.default_tls_port,
+            _ => None,
+        };
         url.port().or(own).or(url.port_or_known_default()).unwrap_or(80)
     }
 
     /// The addresses of a URL, with its port. Empty for an IP address outside the sandbox: nothing to resolve.
     pub(super) async fn addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, Failure> {
-        let host = url.host_str().unwrap_or_default();
-        let port = self.port(url);
-        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+        let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        if host.parse::<IpAddr>().is_ok() && !self.env.http.resolve_only_by_dns {
+            return Ok(Vec::new());
+        }
+        self.addresses_of(host, self.port(url)).await
+    }
+
+    /// Every address of a name, IPv4 and IPv6, with a port; an address stands for itself.
+    pub(in crate::services) async fn addresses_of(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+        let literal = host.parse::<IpAddr>().ok();
         if self.env.http.resolve_only_by_dns {
             return match literal {
                 Some(ip) => inside(host, vec![ip]),
@@ -30,8 +41,8 @@ impl Http {
             }
             .map(|ips| ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect());
         }
-        if literal.is_some() {
-            return Ok(Vec::new());
+        if let Some(ip) = literal {
+            return Ok(vec![SocketAddr::new(ip, port)]);
         }
         let found = tokio::net::lookup_host((host, port))
             .await
@@ -40,7 +51,7 @@ impl Http {
     }
 
     /// Refuses an address beyond this machine where the environment may not leave it.
-    pub(super) fn stays_inside(&self, address: SocketAddr) -> Result<(), Failure> {
+    pub(in crate::services) fn stays_inside(&self, address: SocketAddr) -> Result<(), Failure> {
         if self.env.http.resolve_only_by_dns { inside("connect_to", vec![address.ip()]).map(|_| ()) } else { Ok(()) }
     }
 

@@ -209,7 +209,7 @@ pub fn inside(sandbox: &Sandbox) -> Arc<Services> {
     env.kind = EnvKind::Sandbox;
     env.heroku = Some(HerokuEnv { app: at.heroku_app.clone(), endpoint: Some(at.heroku.clone()), token: None });
     env.dns = DnsEnv { resolvers: at.resolvers.clone(), authoritative: at.authoritative.clone(), ..DnsEnv::default() };
-    env.http = HttpEnv { resolve_only_by_dns: true, default_port: Some(at.web_port) };
+    env.http = HttpEnv { resolve_only_by_dns: true, default_port: Some(at.web_port), ..HttpEnv::default() };
     services(env)
 }
 

@@ -186,7 +186,7 @@ async fn names_resolve_only_by_dns_and_stay_inside() {
     .await;
     let mut env = env();
     env.dns = DnsEnv { resolvers: vec![resolver.address], ..DnsEnv::default() };
-    env.http = HttpEnv { resolve_only_by_dns: true, default_port: Some(server.address.port()) };
+    env.http = HttpEnv { resolve_only_by_dns: true, default_port: Some(server.address.port()), ..HttpEnv::default() };
     let services = services(env);
     looks(&services, "url = \"http://shop.acme.example/\"\ncontains = \"inside\"").await.unwrap();
     assert_eq!(server.asked.lock().unwrap()[0].header("host"), Some("shop.acme.example"));
