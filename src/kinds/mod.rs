@@ -8,9 +8,9 @@
 mod acm_issued;
 #[cfg(feature = "aws")]
 mod aws_identity;
+mod aws_read;
 #[cfg(feature = "aws")]
 mod cloudformation_in_sync;
-mod aws_read;
 #[cfg(feature = "aws")]
 mod cloudwatch_metric;
 mod command;
@@ -42,9 +42,9 @@ mod heroku_scale;
 mod heroku_state;
 mod http_check;
 mod inner;
+mod kubernetes_rollout;
 #[cfg(feature = "aws")]
 mod logs_arrive;
-mod kubernetes_rollout;
 mod manual;
 #[cfg(feature = "aws")]
 mod rds_status;
@@ -55,10 +55,10 @@ mod route53;
 mod route53_set_ttl;
 #[cfg(feature = "aws")]
 mod route53_switch;
+mod route53_weights;
 #[cfg(feature = "aws")]
 mod s3_synced;
 mod scheduler_switch;
-mod route53_weights;
 mod stop;
 mod terraform_clean;
 mod tls_certificate;
@@ -72,7 +72,6 @@ use crate::{
 };
 #[cfg(feature = "aws")]
 use reading::amiss;
-use reading::{looking, no_data, nothing_to_restore, only_waits};
 use reading::{filled, limit, looking, no_data, nothing_to_restore, only_waits};
 
 /// What the registry knows of a kind.

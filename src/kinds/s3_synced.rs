@@ -189,7 +189,7 @@ impl Synced {
     async fn fill(&self, a: &mut Stream<'_>, b: &mut Stream<'_>, patience: &Patience) -> Result<(), Failure> {
         let read = async |side: &mut Stream<'_>, wanted: bool| {
             if wanted {
-                let page = self.services.aws.page(&mut side.listing, patience).await?;
+                let page = self.services.aws.objects_page(&mut side.listing, patience).await?;
                 let kept = page.into_iter().filter(|one| !self.exclude.iter().any(|out| left_out(&one.key, out)));
                 side.ready.extend(kept);
             }

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Fault,
-    aws::{acm::Acm, cloudformation::CloudFormation, ecr::Ecr, ecs::Ecs, events::Rule, iam::Guard, logs::Access, metrics::Metrics, rds::Rds, route53::Zone, s3::S3, scheduler::Schedule},
+    aws::{
+        acm::Acm, cloudformation::CloudFormation, ecr::Ecr, ecs::Ecs, events::Rule, iam::Guard, logs::Access,
+        metrics::Metrics, rds::Rds, route53::Zone, s3::S3, scheduler::Schedule,
+    },
     dns::Cache,
     fault::Armed,
     heroku::{Heroku, Rate},

@@ -8,8 +8,8 @@ mod cloudwatch;
 pub(super) mod ecr;
 pub(super) mod ecs;
 mod elb;
-pub(super) mod iam;
 pub(super) mod events;
+pub(super) mod iam;
 pub(super) mod logs;
 pub(super) mod metrics;
 mod protocol;
@@ -116,6 +116,9 @@ fn dispatch(world: &mut World, caller: &Caller<'_>, service: &str, now: Moment) 
     if world.strikes("sts.expired") {
         return no((403, "ExpiredToken", "The security token included in the request is expired".into()));
     }
+    if ecs::was_updated(world) && world.strikes("sts.expired-midway") {
+        return no((403, "ExpiredToken", "The security token included in the request is expired".into()));
+    }
     if let Err(denied) = iam::authorize(world, caller, service) {
         return no(denied);
     }
@@ -138,10 +141,6 @@ fn dispatch(world: &mut World, caller: &Caller<'_>, service: &str, now: Moment) 
         })
         .unwrap_or_else(no),
         "s3" => s3::answer(world, &region, caller).unwrap_or_else(no),
-    if ecs::was_updated(world) && world.strikes("sts.expired-midway") {
-        return no((403, "ExpiredToken", "The security token included in the request is expired".into()));
-    }
-    match service {
         "application-autoscaling" => {
             json_service(caller, |operation, params| ecs::autoscaler::answer(world, operation, params))
                 .unwrap_or_else(no)
@@ -159,10 +158,8 @@ fn dispatch(world: &mut World, caller: &Caller<'_>, service: &str, now: Moment) 
             json_service(caller, |operation, params| ecs::answer(world, caller, operation, params, now))
                 .unwrap_or_else(no)
         }
-        "events" => {
-            json_service(caller, |operation, params| events::answer(world, caller, operation, params, now))
-                .unwrap_or_else(no)
-        }
+        "events" => json_service(caller, |operation, params| events::answer(world, caller, operation, params, now))
+            .unwrap_or_else(no),
         "scheduler" => scheduler::answer(world, caller, now).unwrap_or_else(no),
         "logs" => {
             json_service(caller, |operation, params| logs::answer(world, operation, params, now)).unwrap_or_else(no)

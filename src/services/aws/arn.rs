@@ -35,13 +35,6 @@ impl Aws {
         format!("arn:{}:{service}:::{resource}", self.partition())
     }
 
-    /// The ARN of a resource of the environment's account that has no region: `arn:aws:iam::123456789012:role/…`.
-    #[must_use]
-    pub fn account_arn(&self, service: &str, resource: &str) -> String {
-        let account = self.env.aws.as_ref().and_then(|aws| aws.account.as_deref()).unwrap_or("*");
-        format!("arn:{}:{service}::{account}:{resource}", self.partition())
-    }
-
     /// The partition of the environment's region (`partitions.json` of the SDKs).
     fn partition(&self) -> &'static str {
         const PARTITIONS: &[(&str, &str)] = &[

@@ -22,7 +22,6 @@ mod rds;
 mod read;
 mod records;
 mod renew;
-mod rollout;
 mod route53;
 mod s3;
 mod schedules;
@@ -55,8 +54,6 @@ pub use balancer::Target;
 pub use call::Patience;
 pub use cloudformation::{Detection, Drifted, Stack};
 pub use ecr::{Image, Platform, Repository, Scan};
-pub use ecs_model::{
-    Container, Deployment, Network, NewTask, Service, Started, Task, TaskDefinition, short_definition,
 pub use ecs::{
     Container, Deployment, Event, Images, LogPlace, LogTail, Network, NewTask, Resize, Rollout, Service, Started,
     State, Task, TaskDefinition, blind, short_definition,
@@ -66,16 +63,12 @@ pub use logs::{LogEvent, LogFound, log_clock};
 pub use metrics::{MetricQuery, Sample, Series};
 pub use rds::{Database, Maintenance, Which};
 pub use read::{KNOWN, PROTOCOLS, Protocol, Reading, iam_action, known_service, opens, refused};
-pub use records::{Alias, RecordSet, difference, normal_name};
-pub use rollout::{Rollout, State};
-pub use s3::{Bucket, Checksum, Listing, Object};
-pub use swap::Swap;
-pub use weekly::Weekly;
 pub use records::{Alias, Cidr, Geo, GeoProximity, RecordSet, agree, difference};
 pub(crate) use records::{plain_value, told_values};
-pub use rollout::{Rollout, State};
 pub use route53::{ZoneRef, lies_in, normal_name, shown_name};
+pub use s3::{Bucket, Checksum, Listing, Object};
 pub use swap::{APART, Place, Swap, look};
+pub use weekly::Weekly;
 
 /// Credentials from a command or a browser sign-in may take this long; then something is stuck.
 const SIGN_IN: Duration = Duration::from_secs(30);

@@ -170,7 +170,9 @@ fn base(profile: &Profile, shown: &str, vars: &Vars) -> Base {
              read again at the next try"
         )
     } else if get("aws_access_key_id").is_some() {
-        format!("the keys of profile {shown} do not expire, so they were changed or deactivated: correct them in {file}")
+        format!(
+            "the keys of profile {shown} do not expire, so they were changed or deactivated: correct them in {file}"
+        )
     } else {
         format!("profile {shown} gives no credentials: aws configure sso --profile {shown}")
     })
@@ -185,7 +187,9 @@ fn named_source(source: Option<&str>, shown: &str, vars: &Vars) -> String {
         ),
         Some(source) => machine(&set).unwrap_or_else(|| {
             let source = clean_line(source, 60);
-            format!("profile {shown} starts from the machine's own role ({source}), which renews itself: is it still there?")
+            format!(
+                "profile {shown} starts from the machine's own role ({source}), which renews itself: is it still there?"
+            )
         }),
         None => format!("profile {shown} has a `role_arn` and neither `source_profile` nor `credential_source`"),
     }
@@ -205,7 +209,8 @@ fn exported(command: &str) -> Option<String> {
 /// A command as it can be shown: one that may carry a secret is cut after its program.
 fn harmless(command: &str) -> String {
     let lower = command.to_ascii_lowercase();
-    let carries = ["secret", "password", "passwd", "token", "accesskey", "access-key"].iter().any(|w| lower.contains(w));
+    let carries =
+        ["secret", "password", "passwd", "token", "accesskey", "access-key"].iter().any(|w| lower.contains(w));
     let program = command.split_whitespace().next().unwrap_or_default();
     clean_line(if carries { program } else { command }, COMMAND)
 }

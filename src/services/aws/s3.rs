@@ -99,7 +99,7 @@ impl Aws {
     ///
     /// # Errors
     /// `Misconfigured` where there is no such bucket, `Denied`, `FailedNothingDone`.
-    pub async fn page(&self, listing: &mut Listing<'_>, patience: &Patience) -> Result<Vec<Object>, Failure> {
+    pub async fn objects_page(&self, listing: &mut Listing<'_>, patience: &Patience) -> Result<Vec<Object>, Failure> {
         if listing.over {
             return Ok(Vec::new());
         }

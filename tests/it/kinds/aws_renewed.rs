@@ -95,7 +95,10 @@ async fn a_rewritten_credentials_file() {
     let (before, after) = child(home.path(), "cp fresh .aws/credentials", &vars);
     assert!(before.starts_with("Denied STS refused GetCallerIdentity: ExpiredToken: The security token"), "{before}");
     assert!(before.contains("HTTP 403, request id req-1"), "{before}");
-    assert!(before.contains("the keys of profile acme have expired: write fresh ones to ~/.aws/credentials"), "{before}");
+    assert!(
+        before.contains("the keys of profile acme have expired: write fresh ones to ~/.aws/credentials"),
+        "{before}"
+    );
     assert_eq!(after, OK);
     // A profile that is named beats keys that were exported.
     write(home.path(), ".aws/credentials", &keys("AKIAFRESH"));
@@ -133,7 +136,11 @@ fn portal(asked: &Asked) -> Answer {
         return Answer::json_error(401, "UnauthorizedException", "Session token not found or invalid");
     }
     assert!(asked.head.starts_with("GET /federation/credentials?"), "{}", asked.head);
-    assert!(asked.head.contains("role_name=Deploy") && asked.head.contains("account_id=111122223333"), "{}", asked.head);
+    assert!(
+        asked.head.contains("role_name=Deploy") && asked.head.contains("account_id=111122223333"),
+        "{}",
+        asked.head
+    );
     Answer::json(serde_json::json!({ "roleCredentials": { "accessKeyId": "AKIAFRESH", "secretAccessKey": "s",
         "sessionToken": "t", "expiration": 4_070_908_800_000_i64 } }))
 }
@@ -157,7 +164,9 @@ async fn a_sign_in() {
     let (sts, portal) = (sts.as_str(), portal.as_str());
     for profile in ["acme", "deploy"] {
         let vars = [("GONOGO_TEST_PROFILE", profile), ("AWS_ENDPOINT_URL_STS", sts), ("AWS_ENDPOINT_URL_SSO", portal)];
-        for old in [None, Some(("token-fresh", "2020-01-01T00:00:00Z")), Some(("token-revoked", "2099-01-01T00:00:00Z"))] {
+        for old in
+            [None, Some(("token-fresh", "2020-01-01T00:00:00Z")), Some(("token-revoked", "2099-01-01T00:00:00Z"))]
+        {
             let _none_yet = std::fs::remove_file(home.path().join(&cached));
             if let Some((text, end)) = old {
                 write(home.path(), &cached, &token(text, end));
@@ -181,8 +190,7 @@ async fn an_assumed_role() {
     write(home.path(), ".aws/credentials", &keys("AKIAFRESH"));
     write(home.path(), "poor", &keys("AKIAPOOR"));
     let role = "arn:aws:iam::111122223333:role/Deploy";
-    let vars =
-        [("GONOGO_TEST_PROFILE", "acme"), ("GONOGO_TEST_ENDPOINT", sts.as_str()), ("GONOGO_TEST_ROLE", role)];
+    let vars = [("GONOGO_TEST_PROFILE", "acme"), ("GONOGO_TEST_ENDPOINT", sts.as_str()), ("GONOGO_TEST_ROLE", role)];
     let (good, poor) = child(home.path(), "cp poor .aws/credentials", &vars);
     assert_eq!((good.as_str(), poor.as_str()), (OK, OK), "assumed once, used until it ends");
     let (poor, _) = child(home.path(), "true", &vars);
