@@ -187,3 +187,51 @@ async fn resolvers_see_the_new_value_when_the_ttl_has_run_out() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
+
+#[tokio::test]
+async fn the_zone_above_delegates_and_says_no_more() {
+    let world = world(&[]).await;
+    let (above, resolver) = (world.endpoints().parents[0], world.endpoints().resolvers[0]);
+    for (name, rtype) in [("acme.example.", RecordType::NS), ("shop.acme.example.", RecordType::A)] {
+        let referral = ask(above, name, rtype).await;
+        assert!(!referral.metadata.authoritative && referral.answers.is_empty(), "{referral:?}");
+        let names: Vec<_> = referral.authorities.iter().map(|r| format!("{} {} {}", r.name, r.ttl, r.data)).collect();
+        assert_eq!(names, ["acme.example. 172800 ns-1.awsdns.example.", "acme.example. 172800 ns-2.awsdns.example."]);
+    }
+    let ds = ask(above, "acme.example.", RecordType::DS).await;
+    assert!(ds.metadata.authoritative && ds.answers.is_empty() && ds.authorities.len() == 1, "{ds:?}");
+    assert_eq!(ask(above, "other.example.", RecordType::A).await.metadata.response_code, ResponseCode::NXDomain);
+    assert_eq!(ask(above, "acme.test.", RecordType::A).await.metadata.response_code, ResponseCode::Refused);
+    // The resolvers know who serves it; the zone's own server does not.
+    for server in [above, resolver] {
+        assert_eq!(answers(&ask(server, "example.", RecordType::NS).await), ["example. NS 3600 a.nic.example."]);
+        assert_eq!(ask(server, "a.nic.example.", RecordType::A).await.answers.len(), 1);
+    }
+    assert_eq!(ask(authority(&world), "example.", RecordType::NS).await.metadata.response_code, ResponseCode::Refused);
+    let forgotten = super::world(&["dns.delegation:always"]).await;
+    let referral = ask(forgotten.endpoints().parents[0], "acme.example.", RecordType::NS).await;
+    assert!(referral.authorities.iter().all(|r| r.data.to_string().contains("old-provider")), "{referral:?}");
+}
+
+#[tokio::test]
+async fn every_type_of_the_zone_is_served() {
+    let world = world(&[]).await;
+    for server in [authority(&world), world.endpoints().resolvers[0]] {
+        let all = async |name: &str, rtype| {
+            let answer = ask(server, name, rtype).await;
+            answer.answers.iter().map(|r| r.data.to_string()).collect::<Vec<_>>()
+        };
+        let caa = all("acme.example.", RecordType::CAA).await;
+        assert_eq!(caa, ["0 issue \"amazon.com\"", "0 iodef \"mailto:security@mail.example\""]);
+        assert_eq!(all("acme.example.", RecordType::MX).await, ["10 mail.example."]);
+        assert_eq!(all("acme.example.", RecordType::TXT).await.len(), 1);
+        assert!(all("assets.acme.example.", RecordType::HTTPS).await[0].contains("alpn"));
+        assert_eq!(all("acme.example.", RecordType::NS).await.len(), 2);
+        assert_eq!(all("acme.example.", RecordType::DNSKEY).await.len(), 0, "it is not signed");
+        let soa = all("acme.example.", RecordType::SOA).await;
+        assert!(
+            soa[0].starts_with("ns-1.awsdns.example. hostmaster.awsdns.example. ") && soa[0].ends_with(" 5"),
+            "{soa:?}"
+        );
+    }
+}
