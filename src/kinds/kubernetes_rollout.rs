@@ -159,7 +159,12 @@ impl Rolling {
         let container = object_name(params, "container");
         if container.is_some() && image.is_none() {
             let span = params.place_of("container");
-            params.mistake(span, "`container` says whose `image` it is, and there is none", "nothing to choose for", None);
+            params.mistake(
+                span,
+                "`container` says whose `image` it is, and there is none",
+                "nothing to choose for",
+                None,
+            );
         }
         let replicas = params.opt_count("replicas");
         if replicas.is_some_and(|replicas| replicas > MOST) {
@@ -173,14 +178,19 @@ impl Rolling {
         }
         let digest = filled(params, "digest");
         let hex = |digest: &String| {
-            digest.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.chars().all(|c| c.is_ascii_hexdigit()))
+            digest
+                .strip_prefix("sha256:")
+                .is_some_and(|hex| hex.len() == 64 && hex.chars().all(|c| c.is_ascii_hexdigit()))
         };
         if digest.as_ref().is_some_and(|digest| !digest.trim().is_empty() && !hex(digest)) {
             let span = params.place_of("digest");
             params.mistake(span, "`digest` must be sha256: and 64 hex digits", "not a digest", None);
         }
         let aws = services.env.aws.as_ref();
-        let pairs = [("AWS_PROFILE", aws.and_then(|aws| aws.profile.clone())), ("AWS_REGION", aws.and_then(|aws| aws.region.clone()))];
+        let pairs = [
+            ("AWS_PROFILE", aws.and_then(|aws| aws.profile.clone())),
+            ("AWS_REGION", aws.and_then(|aws| aws.region.clone())),
+        ];
         let env = pairs.into_iter().filter_map(|(name, value)| Some((OsString::from(name), Zeroizing::new(value?))));
         Self {
             services: services.clone(),

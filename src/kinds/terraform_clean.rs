@@ -132,7 +132,10 @@ impl Clean {
         for (name, value) in &self.env {
             let value = self.services.secrets.text(value).await?;
             if value.expose().contains('\0') {
-                return Err(Failure::new(Class::Misconfigured, format!("variable `{}` holds a NUL", clean_line(name, 60))));
+                return Err(Failure::new(
+                    Class::Misconfigured,
+                    format!("variable `{}` holds a NUL", clean_line(name, 60)),
+                ));
             }
             env.push((name.into(), Zeroizing::new(value.expose().to_owned())));
         }
@@ -229,7 +232,10 @@ impl Check for Clean {
         let more = |flag: &str, list: &[String]| list.iter().map(|one| format!(" -{flag}={one}")).collect::<String>();
         let workspace = self.workspace.as_ref().map(|name| format!(", workspace {name}")).unwrap_or_default();
         let rest = more("var-file", &self.var_files) + &more("target", &self.targets);
-        let line = format!("run {program} plan -detailed-exitcode -lock=false{rest} in {}{workspace}, expects no change", self.dir);
+        let line = format!(
+            "run {program} plan -detailed-exitcode -lock=false{rest} in {}{workspace}, expects no change",
+            self.dir
+        );
         clean_line(&line, 400)
     }
 

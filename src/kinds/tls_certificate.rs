@@ -184,7 +184,12 @@ impl TlsCertificate {
                 Ok(target) => at.push(target),
                 Err(why) => {
                     let shown = clean_line(&text, 60);
-                    params.mistake(span, format!("`connect_to` cannot be `{shown}`"), "no address and no name", Some(why));
+                    params.mistake(
+                        span,
+                        format!("`connect_to` cannot be `{shown}`"),
+                        "no address and no name",
+                        Some(why),
+                    );
                 }
             }
         }
@@ -203,7 +208,12 @@ impl TlsCertificate {
         let min_days = params.opt_count("min_days").unwrap_or(MIN_DAYS);
         if min_days > MOST_DAYS {
             let span = params.place_of("min_days");
-            params.mistake(span, format!("`min_days` must be at most {MOST_DAYS}"), "longer than any certificate", None);
+            params.mistake(
+                span,
+                format!("`min_days` must be at most {MOST_DAYS}"),
+                "longer than any certificate",
+                None,
+            );
         }
         let alpn = filled(params, "alpn");
         if alpn.as_ref().is_some_and(|name| name.len() > 255) {
@@ -301,7 +311,8 @@ impl TlsCertificate {
         let issuer = first.map(|one| one.issuer_short.clone()).unwrap_or_default();
         let versions = sights.iter().filter_map(|sight| sight.protocol).collect::<BTreeSet<_>>();
         let versions = versions.into_iter().collect::<Vec<_>>().join(" and ");
-        let several = if certificates.len() > 1 { format!(", {} different ones", certificates.len()) } else { String::new() };
+        let several =
+            if certificates.len() > 1 { format!(", {} different ones", certificates.len()) } else { String::new() };
         let line = format!(
             "certificate of {} at {place}: until {until} ({days} days), by {issuer}, {versions}{several}",
             self.ask.host

@@ -58,7 +58,8 @@ impl Sandbox {
         let visitors = Seed::new(config.seed).fork(world.starts << 32);
         let names = world.names.clone();
         let effects = store.effects();
-        let certificates = Certificates::new(&names, keeper::now()).map_err(|e| StartError::Certificates(e.to_string()))?;
+        let certificates =
+            Certificates::new(&names, keeper::now()).map_err(|e| StartError::Certificates(e.to_string()))?;
         let ca_file = store.keep_authority(&certificates.ca).map_err(state)?;
         let (world, task) = Handle::start(world, store).map_err(state)?;
 

@@ -203,11 +203,19 @@ fn refused(what: &str, said: &[String], err: &[String]) -> Failure {
     let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
     let first = said.iter().find(|line| line.starts_with("error")).or_else(|| err.first());
     let first = first.map(|line| format!(": {line}")).unwrap_or_default();
-    let (class, hint) = if has(&["terraform init", "tofu init", "initialization required", "required plugins are not"]) {
+    let (class, hint) = if has(&["terraform init", "tofu init", "initialization required", "required plugins are not"])
+    {
         (Class::Misconfigured, Some("run `init` in that folder first; a check does not"))
     } else if has(&["no configuration files"]) {
         (Class::Misconfigured, Some("compare `dir`: there is no configuration in it"))
-    } else if has(&["expiredtoken", "no valid credential", "accessdenied", "unauthorized", "token has expired", "forbidden"]) {
+    } else if has(&[
+        "expiredtoken",
+        "no valid credential",
+        "accessdenied",
+        "unauthorized",
+        "token has expired",
+        "forbidden",
+    ]) {
         (Class::Denied, Some("renew the credentials that the providers and the backend use"))
     } else {
         (Class::FailedNothingDone, None)

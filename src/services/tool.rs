@@ -90,8 +90,14 @@ pub async fn run(tool: Tool<'_>, mut sink: impl FnMut(&[u8])) -> Result<Ended, B
     } else {
         "was not done at the step's timeout; it was ended".to_owned()
     };
-    let spec =
-        Spec { argv: tool.argv, inherit: false, env: tool.env, cwd: tool.cwd, stdin: tool.stdin.map(Zeroizing::new), apart: true };
+    let spec = Spec {
+        argv: tool.argv,
+        inherit: false,
+        env: tool.env,
+        cwd: tool.cwd,
+        stdin: tool.stdin.map(Zeroizing::new),
+        apart: true,
+    };
     let (mut out, mut err, mut over) = (Vec::new(), VecDeque::new(), false);
     let end = process::run(spec, until.min(tool.deadline), tool.cancel, |from, piece| match from {
         From::Out => {

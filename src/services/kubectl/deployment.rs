@@ -177,9 +177,8 @@ impl Deployment {
     fn selector(&self) -> String {
         let spec = self.json.pointer("/spec/selector").cloned().unwrap_or_default();
         let labels = spec["matchLabels"].as_object().into_iter().flatten();
-        let mut parts = labels
-            .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
-            .collect::<Vec<_>>();
+        let mut parts =
+            labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect::<Vec<_>>();
         for one in spec["matchExpressions"].as_array().into_iter().flatten() {
             let key = one["key"].as_str().unwrap_or_default();
             let values = one["values"].as_array().into_iter().flatten().filter_map(Json::as_str).collect::<Vec<_>>();
@@ -222,7 +221,11 @@ fn pod_reasons(pod: &Json) -> Vec<String> {
             let ended = |state: &Json| {
                 let ended = state.get("terminated").filter(|ended| ended["exitCode"] != 0)?;
                 let message = ended["message"].as_str().map(|text| format!(": {text}")).unwrap_or_default();
-                Some(format!("ended with {} ({}){message}", ended["exitCode"], ended["reason"].as_str().unwrap_or("Error")))
+                Some(format!(
+                    "ended with {} ({}){message}",
+                    ended["exitCode"],
+                    ended["reason"].as_str().unwrap_or("Error")
+                ))
             };
             let waiting = one["state"].get("waiting").map(|waiting| {
                 let message = waiting["message"].as_str().map(|text| format!(": {text}")).unwrap_or_default();

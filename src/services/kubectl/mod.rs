@@ -184,7 +184,8 @@ impl Kubectl {
     /// # Errors
     /// As [`Kubectl::get`]; also where there are more than are read.
     pub async fn list(&self, path: &str, selector: &str, limits: &Limits) -> Result<Vec<Json>, Failure> {
-        let encode = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+        let encode =
+            |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
         let mut all = Vec::new();
         let mut next = String::new();
         for _ in 0..PAGES {
@@ -227,14 +228,32 @@ impl Kubectl {
 fn told(what: &str, err: &[String], else_: Class) -> Failure {
     let words = err.join("\n");
     let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
-    let (class, hint) = if has(&["(Forbidden)", "(Unauthorized)", "must be logged in", "ExpiredToken", "credentials", "getting credentials"])
-    {
+    let (class, hint) = if has(&[
+        "(Forbidden)",
+        "(Unauthorized)",
+        "must be logged in",
+        "ExpiredToken",
+        "credentials",
+        "getting credentials",
+    ]) {
         (Class::Denied, Some("log in to the cluster again, or compare the role's rights there"))
-    } else if has(&["(NotFound)", "could not find the requested resource", "(Invalid)", "(BadRequest)", "(UnsupportedMediaType)"]) {
+    } else if has(&[
+        "(NotFound)",
+        "could not find the requested resource",
+        "(Invalid)",
+        "(BadRequest)",
+        "(UnsupportedMediaType)",
+    ]) {
         (Class::Misconfigured, Some("compare deployment, namespace and context with the cluster"))
     } else if has(&["denied the request", "(AlreadyExists)"]) {
         (Class::Refused, None)
-    } else if has(&["connection refused", "no such host", "was refused - did you specify", "(TooManyRequests)", "dial tcp"]) {
+    } else if has(&[
+        "connection refused",
+        "no such host",
+        "was refused - did you specify",
+        "(TooManyRequests)",
+        "dial tcp",
+    ]) {
         (Class::FailedNothingDone, None)
     } else {
         (else_, None)

@@ -131,7 +131,8 @@ impl Rollout {
                 (None, Some(only)) if own.len() == 1 => only.clone(),
                 _ => {
                     let names = own.keys().cloned().collect::<Vec<_>>().join(", ");
-                    let words = format!("deployment {name} has the containers {names}: say by `container` which is meant");
+                    let words =
+                        format!("deployment {name} has the containers {names}: say by `container` which is meant");
                     return Err(Failure::new(Class::Misconfigured, words));
                 }
             };

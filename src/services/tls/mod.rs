@@ -188,7 +188,13 @@ fn limit(own: Duration, deadline: Instant, timeout: Duration) -> (Instant, Strin
 }
 
 /// One address, from the connection to the verdict.
-async fn meet(ask: &Ask, host: ServerName<'static>, address: SocketAddr, recorder: Recorder, deadline: Instant) -> Sight {
+async fn meet(
+    ask: &Ask,
+    host: ServerName<'static>,
+    address: SocketAddr,
+    recorder: Recorder,
+    deadline: Instant,
+) -> Sight {
     let mut sight =
         Sight { address, certificate: None, chain: 0, protocol: None, cipher: None, alpn: None, faults: Vec::new() };
     let (until, words) = limit(CONNECT, deadline, ask.timeout);
@@ -224,7 +230,8 @@ async fn meet(ask: &Ask, host: ServerName<'static>, address: SocketAddr, recorde
                 rustls::ProtocolVersion::TLSv1_3 => "TLS 1.3",
                 _ => "another TLS",
             });
-            sight.cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).map(str::to_owned);
+            sight.cipher =
+                session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).map(str::to_owned);
             sight.alpn = session.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
         }
         Ok(Err(error)) => broken = Some(error),
@@ -263,8 +270,7 @@ fn judge(sight: &mut Sight, ask: &Ask, host: &ServerName<'static>, recorder: &Re
 
 fn config(recorder: &Arc<Recorder>, alpn: &[String]) -> Result<ClientConfig, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(super::http::provider()).with_safe_default_protocol_versions()?;
-    let mut config =
-        builder.dangerous().with_custom_certificate_verifier(recorder.clone()).with_no_client_auth();
+    let mut config = builder.dangerous().with_custom_certificate_verifier(recorder.clone()).with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     // Every look is a first meeting: a resumed session shows no certificate.
     config.resumption = rustls::client::Resumption::disabled();

@@ -38,7 +38,9 @@ pub(super) fn shaking_hands(error: &io::Error, head: &[u8], host: &str, alpn: &[
             | InvalidMessage::HandshakePayloadTooLarge
             | InvalidMessage::MessageTooLarge,
         ) => Fault::new("its certificates are larger than 64 KiB together, which clients refuse"),
-        Error::PeerIncompatible(why) => Fault::new(format!("the server has nothing in common with TLS 1.2 or 1.3: {why:?}")),
+        Error::PeerIncompatible(why) => {
+            Fault::new(format!("the server has nothing in common with TLS 1.2 or 1.3: {why:?}"))
+        }
         Error::NoApplicationProtocol => no_protocol(alpn),
         other => Fault::new(format!("the handshake failed: {other}")),
     }
@@ -49,8 +51,9 @@ fn alerted(alert: AlertDescription, host: &str, alpn: &[String]) -> Fault {
     let name = alert.as_str().map_or_else(|| format!("{alert:?}"), str::to_owned);
     let said = |words: &str| Fault::new(format!("the server refused the handshake: {words} (alert {name})"));
     match alert {
-        AlertDescription::UnrecognisedName => said(&format!("it knows no {host}"))
-            .hint("the listener has no certificate for this name"),
+        AlertDescription::UnrecognisedName => {
+            said(&format!("it knows no {host}")).hint("the listener has no certificate for this name")
+        }
         AlertDescription::ProtocolVersion => said("it speaks neither TLS 1.2 nor TLS 1.3"),
         AlertDescription::NoApplicationProtocol => no_protocol(alpn),
         AlertDescription::HandshakeFailure => said(&format!("no common cipher, or no certificate for {host}")),
@@ -70,7 +73,9 @@ fn no_protocol(alpn: &[String]) -> Fault {
 fn no_tls(head: &[u8]) -> Option<Fault> {
     let first = head.first().filter(|first| !(20..=24).contains(*first))?;
     if head.starts_with(b"HTTP/") || head.starts_with(b"<") {
-        return Some(Fault::new("plain HTTP is spoken on that port, not TLS").hint("name the port of the TLS listener"));
+        return Some(
+            Fault::new("plain HTTP is spoken on that port, not TLS").hint("name the port of the TLS listener"),
+        );
     }
     let words = clean_line(&String::from_utf8_lossy(head), 60);
     let said = if first.is_ascii_graphic() { format!(": it says `{words}`") } else { String::new() };

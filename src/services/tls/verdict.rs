@@ -136,11 +136,9 @@ impl Shown<'_> {
                 Some((one, hash)) => broken_hash(one, hash),
                 None => Fault::new("its chain is signed with an algorithm that is not accepted"),
             },
-            CertificateError::BadSignature => {
-                Fault::new(
-                    "a signature in its chain is false: a certificate was changed, or an authority of the same name has another key",
-                )
-            }
+            CertificateError::BadSignature => Fault::new(
+                "a signature in its chain is false: a certificate was changed, or an authority of the same name has another key",
+            ),
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
                 Fault::new("it is not meant for servers (its extended key usage lacks TLS server authentication)")
             }

@@ -38,7 +38,8 @@ output "size" { value = var.size }
 /// The real program; without one its tests say so and end.
 fn real() -> Option<String> {
     let named = std::env::var("GONOGO_TERRAFORM").ok();
-    let runs = |name: &String| Command::new(name).arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    let runs =
+        |name: &String| Command::new(name).arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     let found = named.into_iter().chain(["terraform".into(), "tofu".into()]).find(runs);
     if found.is_none() {
         eprintln!("not run: neither terraform nor tofu is here (GONOGO_TERRAFORM)");
@@ -47,8 +48,19 @@ fn real() -> Option<String> {
 }
 
 fn terraform(program: &str, folder: &Path, args: &[&str]) {
-    let out = Command::new(program).args(args).current_dir(folder).env("CHECKPOINT_DISABLE", "1").stdin(Stdio::null()).output().unwrap();
-    assert!(out.status.success(), "{args:?}: {}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    let out = Command::new(program)
+        .args(args)
+        .current_dir(folder)
+        .env("CHECKPOINT_DISABLE", "1")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(
+        out.status.success(),
+        "{args:?}: {}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
 }
 
 /// An initialised and applied folder.
@@ -67,7 +79,9 @@ fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-            if entry.file_type().unwrap().is_dir() { folders.push(entry.path()) }
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path())
+            }
             found.push((entry.path(), fs::read(entry.path()).unwrap_or_default()));
         }
     }
@@ -91,7 +105,11 @@ async fn the_real_one() {
     let before = files(folder.path());
     for _ in 0..2 {
         let seen = look(&text).await.unwrap();
-        assert!(seen.line.contains("would change nothing in ") && seen.line.ends_with("workspace default"), "{}", seen.line);
+        assert!(
+            seen.line.contains("would change nothing in ") && seen.line.ends_with("workspace default"),
+            "{}",
+            seen.line
+        );
         assert_eq!((seen.value, seen.evidence["change"].as_u64()), (Some(0.0), Some(0)));
         assert!(!seen.evidence["version"].as_str().unwrap().is_empty(), "{:?}", seen.evidence);
     }
@@ -99,7 +117,9 @@ async fn the_real_one() {
     assert_eq!(failure.class, Class::NotYet);
     assert!(failure.message.contains("an apply would change 3 things"), "{failure:?}");
     assert_eq!(failure.causes, ["update terraform_data.web[0]", "update terraform_data.web[1]", "change output size"]);
-    let failure = look(&at(folder.path(), &program, "var_file = 'two.tfvars'\ntargets = ['terraform_data.web[0]']")).await.unwrap_err();
+    let failure = look(&at(folder.path(), &program, "var_file = 'two.tfvars'\ntargets = ['terraform_data.web[0]']"))
+        .await
+        .unwrap_err();
     assert!(failure.causes.contains(&"update terraform_data.web[0]".to_owned()), "{failure:?}");
     assert!(!failure.causes.iter().any(|cause| cause.contains("web[1]")), "{failure:?}");
     let failure = look(&at(folder.path(), &program, "env = { TF_VAR_size = '2' }")).await.unwrap_err();
@@ -158,11 +178,15 @@ async fn played(script: &str, rest: &str) -> Result<Seen, Failure> {
 }
 
 fn planned(kind: &str, action: &str, address: &str, of: &str) -> String {
-    format!("echo '{{\"type\":\"{of}\",\"change\":{{\"resource\":{{\"addr\":\"{address}\",\"resource_type\":\"{kind}\"}},\"action\":\"{action}\"}}}}'\n")
+    format!(
+        "echo '{{\"type\":\"{of}\",\"change\":{{\"resource\":{{\"addr\":\"{address}\",\"resource_type\":\"{kind}\"}},\"action\":\"{action}\"}}}}'\n"
+    )
 }
 
 fn summary(change: u32) -> String {
-    format!("echo '{{\"type\":\"change_summary\",\"changes\":{{\"add\":0,\"change\":{change},\"import\":0,\"remove\":0}}}}'\n")
+    format!(
+        "echo '{{\"type\":\"change_summary\",\"changes\":{{\"add\":0,\"change\":{change},\"import\":0,\"remove\":0}}}}'\n"
+    )
 }
 
 #[tokio::test]
@@ -180,7 +204,11 @@ async fn route_53_first() {
     assert!(failure.message.ends_with("first: update module.dns.aws_route53_record.shop"), "{failure:?}");
     assert_eq!(
         failure.causes,
-        ["update module.dns.aws_route53_record.shop", "update aws_security_group.web", "changed outside of it: module.dns.aws_route53_record.shop"]
+        [
+            "update module.dns.aws_route53_record.shop",
+            "update aws_security_group.web",
+            "changed outside of it: module.dns.aws_route53_record.shop"
+        ]
     );
     assert!(failure.hint.unwrap().contains("put DNS back"));
 }
@@ -206,19 +234,39 @@ async fn an_exit_code_alone_is_not_believed() {
 
 #[tokio::test]
 async fn what_it_is_given() {
-    let script = "printf '%s\\n' \"$@\" > args; env > env; test -t 0 && echo tty > tty; cat > in; ".to_owned() + &summary(0);
+    let script =
+        "printf '%s\\n' \"$@\" > args; env > env; test -t 0 && echo tty > tty; cat > in; ".to_owned() + &summary(0);
     let folder = stand_in(&script);
     let mut env = env();
-    env.aws = Some(AwsEnv { profile: Some("acme-staging".into()), region: Some("eu-west-1".into()), ..AwsEnv::default() });
+    env.aws =
+        Some(AwsEnv { profile: Some("acme-staging".into()), region: Some("eu-west-1".into()), ..AwsEnv::default() });
     let rest = "workspace = 'default'\nvar_file = ['a.tfvars', '-x']\ntargets = 'a.b'\nenv = { EXTRA = 'a b' }";
     check(KIND, &at(folder.path(), "./stand-in", rest), &services(env)).check(&attempt().cx).await.unwrap();
     let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
     assert_eq!(
         read("args").lines().collect::<Vec<_>>(),
-        ["plan", "-detailed-exitcode", "-lock=false", "-input=false", "-no-color", "-json", "-var-file=a.tfvars", "-var-file=-x", "-target=a.b"]
+        [
+            "plan",
+            "-detailed-exitcode",
+            "-lock=false",
+            "-input=false",
+            "-no-color",
+            "-json",
+            "-var-file=a.tfvars",
+            "-var-file=-x",
+            "-target=a.b"
+        ]
     );
     let given = read("env");
-    for wanted in ["AWS_PROFILE=acme-staging", "AWS_REGION=eu-west-1", "TF_WORKSPACE=default", "TF_IN_AUTOMATION=1", "TF_INPUT=0", "CHECKPOINT_DISABLE=1", "EXTRA=a b"] {
+    for wanted in [
+        "AWS_PROFILE=acme-staging",
+        "AWS_REGION=eu-west-1",
+        "TF_WORKSPACE=default",
+        "TF_IN_AUTOMATION=1",
+        "TF_INPUT=0",
+        "CHECKPOINT_DISABLE=1",
+        "EXTRA=a b",
+    ] {
         assert!(given.lines().any(|line| line == wanted), "{wanted}: {given}");
     }
     assert!(!given.contains("CARGO_"), "{given}");
@@ -272,7 +320,10 @@ async fn what_cannot_be_looked_at() {
     let mut sandbox = env();
     sandbox.kind = EnvKind::Sandbox;
     let failure = check(KIND, "dir = '/tmp'", &services(sandbox)).check(&attempt().cx).await.unwrap_err();
-    assert_eq!((failure.class, failure.message.as_str()), (Class::Misconfigured, "there is no Terraform in the sandbox"));
+    assert_eq!(
+        (failure.class, failure.message.as_str()),
+        (Class::Misconfigured, "there is no Terraform in the sandbox")
+    );
 }
 
 #[test]
@@ -295,6 +346,9 @@ fn bad_parameters() {
         points_at(KIND, text, &services, marked, message);
     }
     let looking = check(KIND, "dir = 'infra'\nbinary = 'tofu'\nworkspace = 'p'\ntargets = 'a.b'", &services);
-    assert_eq!(looking.looks(), "run tofu plan -detailed-exitcode -lock=false -target=a.b in infra, workspace p, expects no change");
+    assert_eq!(
+        looking.looks(),
+        "run tofu plan -detailed-exitcode -lock=false -target=a.b in infra, workspace p, expects no change"
+    );
     assert_eq!(looking.every(), Duration::from_secs(30));
 }

@@ -18,7 +18,9 @@ use super::{
     contract::{attempt, attempt_of, check, env, points_at, services},
     ends::{Case, End, aws, aws_with, contract},
     fake_dns::zone,
-    fake_tls::{Authority, BySni, Made, Served, config, dates, issuer, key, pem, pem_key, says, serve, server, shows, tls_at},
+    fake_tls::{
+        Authority, BySni, Made, Served, config, dates, issuer, key, pem, pem_key, says, serve, server, shows, tls_at,
+    },
 };
 
 const KIND: &str = "tls.certificate";
@@ -77,13 +79,26 @@ async fn a_good_one_and_its_evidence() {
     assert!(matches!(seen.value, Some(79.0 | 80.0)), "{:?}", seen.value);
     let one = &seen.evidence["certificates"][0];
     assert_eq!(one["names"], serde_json::json!([HOST, "*.shop.acme.example"]));
-    assert_eq!((one["key"].as_str(), one["issuer"].as_str()), (Some("EC P-256"), Some("CN=Test Intermediate, O=Test Trust")));
-    assert_eq!((seen.evidence["addresses"][0]["chain"].as_i64(), seen.evidence["addresses"][0]["protocol"].as_str()), (Some(2), Some("TLS 1.3")));
+    assert_eq!(
+        (one["key"].as_str(), one["issuer"].as_str()),
+        (Some("EC P-256"), Some("CN=Test Intermediate, O=Test Trust"))
+    );
+    assert_eq!(
+        (seen.evidence["addresses"][0]["chain"].as_i64(), seen.evidence["addresses"][0]["protocol"].as_str()),
+        (Some(2), Some("TLS 1.3"))
+    );
     // As openssl reads it.
     let file = ca.folder.path().join("leaf.pem");
     std::fs::write(&file, pem(&made.chain[0])).unwrap();
-    let out = openssl(&["x509", "-in", file.to_str().unwrap(), "-noout", "-fingerprint", "-sha256", "-serial", "-enddate"]);
-    let field = |name: &str| out.lines().find_map(|line| line.split_once('=').filter(|(key, _)| key.eq_ignore_ascii_case(name))).unwrap().1.to_owned();
+    let out =
+        openssl(&["x509", "-in", file.to_str().unwrap(), "-noout", "-fingerprint", "-sha256", "-serial", "-enddate"]);
+    let field = |name: &str| {
+        out.lines()
+            .find_map(|line| line.split_once('=').filter(|(key, _)| key.eq_ignore_ascii_case(name)))
+            .unwrap()
+            .1
+            .to_owned()
+    };
     assert_eq!(one["sha256"].as_str().unwrap(), field("sha256 fingerprint").replace(':', "").to_lowercase());
     assert_eq!(one["serial"].as_str().unwrap(), field("serial"));
     let end = chrono::NaiveDateTime::parse_from_str(&field("notAfter"), "%b %e %H:%M:%S %Y GMT").unwrap();
@@ -140,7 +155,11 @@ async fn each_fault_has_its_own_sentence() {
     let cases = [
         (ca.leaf(&dated(-90, -3)), "it expired on ", 1),
         (ca.leaf(&dated(3, 90)), "it is not valid before ", 1),
-        (ca.leaf(&server(&["acme.example", "*.acme.example.org"])), "it is not for shop.acme.example; its names are acme.example, *.acme.example.org", 1),
+        (
+            ca.leaf(&server(&["acme.example", "*.acme.example.org"])),
+            "it is not for shop.acme.example; its names are acme.example, *.acme.example.org",
+            1,
+        ),
         (ca.leaf(&server(&[])), "it has no subject alternative name at all", 1),
         (without_middle(server(&[HOST]), None), "an intermediate may be missing", 1),
         (
@@ -165,7 +184,11 @@ async fn each_fault_has_its_own_sentence() {
         let failure = wrong(&at(&served, &ca, "")).await;
         let (_, said) = failure.message.split_once(": ").unwrap();
         assert!(said.contains(sentence), "{sentence}: {failure:?}");
-        assert_eq!(said.split("; ").filter(|part| !rest_of_one.iter().any(|rest| part.starts_with(rest))).count(), many, "{failure:?}");
+        assert_eq!(
+            said.split("; ").filter(|part| !rest_of_one.iter().any(|rest| part.starts_with(rest))).count(),
+            many,
+            "{failure:?}"
+        );
         assert!(failure.message.starts_with(&format!("{HOST} at {}", served.address)), "{failure:?}");
     }
 }
@@ -174,9 +197,17 @@ async fn each_fault_has_its_own_sentence() {
 async fn names_and_wishes() {
     let ca = Authority::new();
     let served = shows(&ca.leaf(&server(&["*.acme.example", "acme.example", "127.0.0.1", "::1"]))).await;
-    look(&here(), &at(&served, &ca, "names = ['acme.example', 'SHOP.acme.example', '*.acme.example', '127.0.0.1', '::1']")).await.unwrap();
+    look(
+        &here(),
+        &at(&served, &ca, "names = ['acme.example', 'SHOP.acme.example', '*.acme.example', '127.0.0.1', '::1']"),
+    )
+    .await
+    .unwrap();
     for (names, missing) in [
-        ("a.shop.acme.example", "it is not for a.shop.acme.example; its names are *.acme.example, acme.example, 127.0.0.1, ::1"),
+        (
+            "a.shop.acme.example",
+            "it is not for a.shop.acme.example; its names are *.acme.example, acme.example, 127.0.0.1, ::1",
+        ),
         ("*.shop.acme.example", "it is not for *.shop.acme.example"),
         ("127.0.0.2", "it is not for 127.0.0.2"),
         ("acme.example.org", "it is not for acme.example.org"),
@@ -260,7 +291,10 @@ async fn the_deadline_that_struck_is_named() {
     .await;
     let begun = Instant::now();
     let failure = wrong(&at(&hangs, &ca, "timeout = '300ms'")).await;
-    assert!(failure.message.contains("connected, but no TLS handshake before the whole look's 0.3 s were over"), "{failure:?}");
+    assert!(
+        failure.message.contains("connected, but no TLS handshake before the whole look's 0.3 s were over"),
+        "{failure:?}"
+    );
     assert!(begun.elapsed() < Duration::from_secs(3));
     let failure = wrong(&at(&hangs, &ca, "")).await;
     assert!(failure.message.contains("connected, but no TLS handshake within 5.0 s"), "{failure:?}");
@@ -270,10 +304,13 @@ async fn the_deadline_that_struck_is_named() {
     let full = socket.listen(1).unwrap();
     let address = full.local_addr().unwrap();
     let mut waiting = Vec::new();
-    while let Ok(stream) = tokio::time::timeout(Duration::from_millis(300), tokio::net::TcpStream::connect(address)).await {
+    while let Ok(stream) =
+        tokio::time::timeout(Duration::from_millis(300), tokio::net::TcpStream::connect(address)).await
+    {
         waiting.push(stream.unwrap());
     }
-    let text = format!("host = \"{HOST}\"\nconnect_to = \"{address}\"\nca = \"{}\"\ntimeout = '400ms'", ca.ca().display());
+    let text =
+        format!("host = \"{HOST}\"\nconnect_to = \"{address}\"\nca = \"{}\"\ntimeout = '400ms'", ca.ca().display());
     let failure = wrong(&text).await;
     assert!(failure.message.contains("no connection before the whole look's 0.4 s"), "{failure:?}");
     // Told to stop, it stops.
@@ -299,7 +336,12 @@ async fn every_address_counts() {
     let shown = |made: &Made| config(rustls::ALL_VERSIONS, BySni(vec![("*", made.certified())]));
     let _second = tls_at(&format!("127.0.0.5:{port}"), shown(&good)).await;
     let _third = tls_at(&format!("[::1]:{port}"), shown(&expired)).await;
-    let dns = zone(&["shop.acme.example 60 A 127.0.0.1", "shop.acme.example 60 A 127.0.0.5", "shop.acme.example 60 AAAA ::1"]).await;
+    let dns = zone(&[
+        "shop.acme.example 60 A 127.0.0.1",
+        "shop.acme.example 60 A 127.0.0.5",
+        "shop.acme.example 60 AAAA ::1",
+    ])
+    .await;
     let mut env = env();
     env.dns = DnsEnv { resolvers: vec![dns.address], ..DnsEnv::default() };
     env.http = HttpEnv { resolve_only_by_dns: true, ca: Some(pem(ca.root.der())), ..HttpEnv::default() };
@@ -329,12 +371,17 @@ async fn the_sandbox_shows_what_its_faults_say() {
     look(&services, &new).await.unwrap();
     let old = look(&services, &format!("host = \"{}\"\nnames = ['www.acme.example']", at.host)).await.unwrap();
     assert_eq!(old.evidence["addresses"][0]["chain"], 2);
-    let page = check("http.check", &format!("url = 'https://{}/healthz'", at.host), &services).check(&attempt().cx).await;
+    let page =
+        check("http.check", &format!("url = 'https://{}/healthz'", at.host), &services).check(&attempt().cx).await;
     assert!(page.unwrap().line.contains("200"));
 }
 
 fn openssl(args: &[&str]) -> String {
-    let out = Command::new("openssl").args(args).stdin(Stdio::null()).output().expect("openssl is missing: run tests/run, which installs it");
+    let out = Command::new("openssl")
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("openssl is missing: run tests/run, which installs it");
     assert!(out.status.success(), "openssl {args:?}: {}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8(out.stdout).unwrap()
 }
@@ -374,14 +421,60 @@ async fn openssl_shows_the_past() {
     ] {
         let file = |name: &str| format!("{folder}/{name}.pem");
         let subject = ["-subj", "/O=Test Trust/CN=Old Root", "-days", "30"];
-        openssl(&[&["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", &file("rk"), "-out", &file("ca")], &subject[..]].concat());
+        openssl(
+            &[
+                &["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", &file("rk"), "-out", &file("ca")],
+                &subject[..],
+            ]
+            .concat(),
+        );
         let san = format!("subjectAltName=DNS:{HOST}");
-        openssl(&["req", "-newkey", key, "-nodes", "-keyout", &file("k"), "-out", &file("csr"), "-subj", "/CN=x", "-addext", &san]);
-        openssl(&["x509", "-req", hash, "-in", &file("csr"), "-CA", &file("ca"), "-CAkey", &file("rk"), "-out", &file("c"), "-days", "20", "-copy_extensions", "copyall"]);
+        openssl(&[
+            "req",
+            "-newkey",
+            key,
+            "-nodes",
+            "-keyout",
+            &file("k"),
+            "-out",
+            &file("csr"),
+            "-subj",
+            "/CN=x",
+            "-addext",
+            &san,
+        ]);
+        openssl(&[
+            "x509",
+            "-req",
+            hash,
+            "-in",
+            &file("csr"),
+            "-CA",
+            &file("ca"),
+            "-CAkey",
+            &file("rk"),
+            "-out",
+            &file("c"),
+            "-days",
+            "20",
+            "-copy_extensions",
+            "copyall",
+        ]);
         let port = free_port();
         let accept = format!("127.0.0.1:{port}");
         let mut command = Command::new("openssl");
-        command.args(["s_server", "-quiet", "-accept", &accept, "-cert", &file("c"), "-key", &file("k"), "-cipher", "ALL@SECLEVEL=0"]);
+        command.args([
+            "s_server",
+            "-quiet",
+            "-accept",
+            &accept,
+            "-cert",
+            &file("c"),
+            "-key",
+            &file("k"),
+            "-cipher",
+            "ALL@SECLEVEL=0",
+        ]);
         command.args(flags.split_whitespace()).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let _server = Running(command.spawn().unwrap());
         until_it_listens(port).await;
@@ -422,13 +515,26 @@ async fn nginx() {
     );
     let file = folder.join("nginx.conf");
     std::fs::write(&file, text).unwrap();
-    let program = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/bin/nginx"].into_iter().find(|path| std::path::Path::new(path).exists());
+    let program = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/bin/nginx"]
+        .into_iter()
+        .find(|path| std::path::Path::new(path).exists());
     let program = program.expect("nginx is missing: run tests/run, which installs it");
     let mut command = Command::new(program);
-    command.arg("-e").arg(folder.join("error.log")).arg("-p").arg(folder).arg("-c").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .arg("-e")
+        .arg(folder.join("error.log"))
+        .arg("-p")
+        .arg(folder)
+        .arg("-c")
+        .arg(&file)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let _server = Running(command.spawn().unwrap());
     until_it_listens(port).await;
-    let to = |host: &str, port: u16| format!("host = \"{host}\"\nconnect_to = \"127.0.0.1:{port}\"\nca = \"{}\"\n", ca.ca().display());
+    let to = |host: &str, port: u16| {
+        format!("host = \"{host}\"\nconnect_to = \"127.0.0.1:{port}\"\nca = \"{}\"\n", ca.ca().display())
+    };
     for host in [HOST, "api.acme.example"] {
         let seen = look(&here(), &format!("{}alpn = 'h2'\nmin_tls = '1.3'", to(host, port))).await.unwrap();
         assert_eq!(seen.evidence["certificates"][0]["names"][0], host);
@@ -459,7 +565,9 @@ fn no_certificate_is_a_surprise() {
     }
     assert!(read > 100 && read < 19_000, "{read}");
     // Lengths that would run over.
-    for bytes in [&b"\x30\x88\xff\xff\xff\xff\xff\xff\xff\xff"[..], b"\x30\x84\x7f\xff\xff\xff\x30", b"", b"\x30\x80\x00\x00"] {
+    for bytes in
+        [&b"\x30\x88\xff\xff\xff\xff\xff\xff\xff\xff"[..], b"\x30\x84\x7f\xff\xff\xff\x30", b"", b"\x30\x80\x00\x00"]
+    {
         assert!(Certificate::read(bytes).is_err());
     }
 }
@@ -512,6 +620,10 @@ fn bad_parameters() {
     ] {
         points_at(KIND, text, &services, marked, message);
     }
-    let line = check(KIND, "host = 'x'\nconnect_to = ['127.0.0.1', 'y:8443', '[::1]:1']\nnames = ['z']", &services).looks();
-    assert_eq!(line, "TLS handshake at 127.0.0.1:443, y:8443, [::1]:1 expects a certificate for x and z, 1 days or more");
+    let line =
+        check(KIND, "host = 'x'\nconnect_to = ['127.0.0.1', 'y:8443', '[::1]:1']\nnames = ['z']", &services).looks();
+    assert_eq!(
+        line,
+        "TLS handshake at 127.0.0.1:443, y:8443, [::1]:1 expects a certificate for x and z, 1 days or more"
+    );
 }
