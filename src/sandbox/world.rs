@@ -8,7 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Fault,
-    aws::{ecs::Ecs, metrics::Metrics, route53::Zone},
+    aws::{
+        ecs::Ecs,
+        metrics::Metrics,
+        route53::{HealthChecks, Zone},
+    },
     dns::Cache,
     fault::Armed,
     heroku::{Heroku, Rate},
@@ -57,6 +61,7 @@ pub(super) struct World {
     pub faults: Vec<Armed>,
     pub effects: VecDeque<Effect>,
     pub zones: Vec<Zone>,
+    pub health: HealthChecks,
     pub ecs: Ecs,
     pub heroku: Heroku,
     pub shop: Shop,
@@ -90,6 +95,7 @@ impl World {
         Self {
             format: FORMAT,
             zones: super::story::zones(&names, now),
+            health: HealthChecks::new(&names, now),
             ecs: super::story::ecs(&names, &mut seed, now),
             heroku: super::story::heroku(&names, &mut seed, now),
             shop: Shop::default(),

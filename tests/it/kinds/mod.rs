@@ -21,6 +21,7 @@ mod heroku_scale;
 mod heroku_state;
 mod http_check;
 mod manual;
+mod route53_restore;
 mod route53_set_ttl;
 mod route53_switch;
 mod route53_weights;
