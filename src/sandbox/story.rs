@@ -18,6 +18,9 @@ const HOST_TTL: u32 = 20;
 /// The value of the zone's SOA record; a "no" is kept for 5 s.
 const SOA: &str = "ns-1.awsdns.example. hostmaster.awsdns.example. 1 7200 900 1209600 5";
 
+/// The network that the private zone belongs to.
+const VPC: &str = "vpc-0acdef0123456789a";
+
 pub(super) fn zones(names: &WorldNames, _now: Moment) -> Vec<Zone> {
     let domain = normal_name(&names.domain);
     let at = |label: &str| format!("{label}.{domain}");
@@ -53,8 +56,8 @@ pub(super) fn zones(names: &WorldNames, _now: Moment) -> Vec<Zone> {
         simple(&internal, "NS", 3600, &["ns-1.awsdns.example."]),
         simple(&format!("db.{internal}"), "A", 60, &["10.0.1.5"]),
     ];
-    let mut private = Zone::new(&format!("{}PRIVATE", names.zone), &internal, "names inside the network", private);
-    private.private = true;
+    let private = Zone::new(&format!("{}PRIVATE", names.zone), &internal, "names inside the network", private);
+    let private = private.private(&names.region, VPC);
     vec![Zone::new(&names.zone, &domain, "the shop's public zone", sets), private]
 }
 

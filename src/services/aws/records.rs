@@ -305,11 +305,10 @@ pub fn difference(word: &str, expected: &[RecordSet], found: &[RecordSet], wante
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    pub fn full() -> RecordSet {
-        RecordSet {
+impl RecordSet {
+    /// One with every field, for tests.
+    pub fn full() -> Self {
+        Self {
             name: "shop.acme.example.".into(),
             r#type: "A".into(),
             set_identifier: Some("blue".into()),
@@ -334,18 +333,23 @@ pub(super) mod tests {
             unknown: Vec::new(),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn order_is_no_difference_and_a_ttl_is() {
-        let mut turned = full();
+        let mut turned = RecordSet::full();
         turned.values.reverse();
         turned.name = "Shop.acme.example".into();
-        assert!(difference("captured", &[full()], &[turned.clone()], &[]).is_empty());
-        assert!(agree(&[full()], &[turned.clone()]));
+        assert!(difference("captured", &[RecordSet::full()], &[turned.clone()], &[]).is_empty());
+        assert!(agree(&[RecordSet::full()], &[turned.clone()]));
         turned.ttl = Some(60);
-        assert!(!agree(&[full()], &[turned.clone()]) && !agree(&[full()], &[]));
-        let wanted = RecordSet { ttl: Some(20), ..full() };
-        let lines = difference("captured", &[full()], &[turned], &[wanted]);
+        assert!(!agree(&[RecordSet::full()], &[turned.clone()]) && !agree(&[RecordSet::full()], &[]));
+        let wanted = RecordSet { ttl: Some(20), ..RecordSet::full() };
+        let lines = difference("captured", &[RecordSet::full()], &[turned], &[wanted]);
         assert_eq!(lines[0], "A shop.acme.example [blue]: TTL differs");
         let starts: Vec<_> = lines.iter().map(|line| line.split(' ').next().unwrap()).collect();
         assert_eq!(starts, ["A", "captured", "found", "wanted"]);
@@ -357,21 +361,21 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_gone_or_new_is_told() {
-        let lines = difference("captured", &[full()], &[], &[]);
+        let lines = difference("captured", &[RecordSet::full()], &[], &[]);
         assert_eq!(lines[0], "A shop.acme.example [blue]: it is gone");
         assert_eq!(lines[2], "found    no such record");
-        let lines = difference("captured", &[], &[full()], &[]);
+        let lines = difference("captured", &[], &[RecordSet::full()], &[]);
         assert_eq!(lines[0], "A shop.acme.example [blue]: it is new");
     }
 
     #[test]
     fn a_line_tells_every_field_and_stays_short() {
-        let line = full().line();
+        let line = RecordSet::full().line();
         for part in ["weight 10", "eu-west-1", "PRIMARY", "geo DE", "cidr c/l", "near z", "bias -5", "health check h-1"]
         {
             assert!(line.contains(part), "{part}: {line}");
         }
-        let long = RecordSet { values: vec!["x".repeat(4000); 400], ..full() };
+        let long = RecordSet { values: vec!["x".repeat(4000); 400], ..RecordSet::full() };
         assert!(long.line().chars().count() < 1000, "{}", long.line().len());
         assert!(long.line().ends_with("and 394 more"), "{}", long.line());
     }

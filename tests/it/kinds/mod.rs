@@ -37,6 +37,7 @@ mod logs_arrive;
 mod kubernetes_rollout;
 mod manual;
 mod rds_status;
+mod route53_restore;
 mod route53_set_ttl;
 mod route53_switch;
 mod route53_weights;

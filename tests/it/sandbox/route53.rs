@@ -142,9 +142,9 @@ async fn refuses_what_aws_refuses() {
             create.clone(),
             weighted(None, None),
             batch_code,
-            "cannot be created as RRSets with routing policy weighted exist",
+            "cannot be created as other RRSets exist with the same name and type",
         ),
-        (create, weighted(Some(10), Some("blue")), batch_code, "set identifier='blue'] but it already exists"),
+        (create, weighted(Some(10), Some("blue")), batch_code, "set-identifier='blue'] but it already exists"),
         (ChangeAction::Delete, a("127.0.0.9"), batch_code, "but it was not found"),
     ];
     // Five requests a second are let through: a few worlds side by side save the waiting.

@@ -1,21 +1,26 @@
 //! What AWS refuses in a change batch, in AWS's words where they are known. A batch is checked whole
 //! and applied whole or not at all.
 //!
-//! Source: API reference of `ChangeResourceRecordSets` (`InvalidChangeBatch`, `InvalidInput`), the developer guide's
-//! "Supported DNS record types" and "Choosing between alias and non-alias records", and messages seen from the service.
+//! Source: API reference of `ChangeResourceRecordSets` and `ResourceRecordSet`, "Quotas on API requests" of the developer
+//! guide, and messages seen from the service.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
-use super::zone::{RecordSet, Zone, normal_name};
+use super::{
+    beside,
+    health::HealthChecks,
+    zone::{Near, RecordSet, Zone},
+};
 use crate::sandbox::names::WorldNames;
 
-/// A batch that cannot be: the code and the message.
-pub(super) type Refused = (&'static str, String);
+/// A batch that cannot be: status, code and message.
+pub(super) type Refused = (u16, &'static str, String);
 
-const TYPES: [&str; 13] =
-    ["SOA", "A", "TXT", "NS", "CNAME", "MX", "NAPTR", "PTR", "SRV", "SPF", "AAAA", "CAA", "HTTPS"];
-/// Value characters in one request, and records in one request.
+const TYPES: [&str; 17] = [
+    "SOA", "A", "TXT", "NS", "CNAME", "MX", "NAPTR", "PTR", "SRV", "SPF", "AAAA", "CAA", "DS", "TLSA", "SSHFP", "SVCB",
+    "HTTPS",
+];
+/// Records in one request, and characters of their values; an UPSERT counts twice.
 const MAX_RECORDS: usize = 1000;
+const MAX_CHARACTERS: usize = 32_000;
 
 /// One change of a batch.
 pub(super) struct Asked {
@@ -24,12 +29,21 @@ pub(super) struct Asked {
 }
 
 /// The zone's sets after the batch.
-pub(super) fn apply(zone: &Zone, names: &WorldNames, batch: &[Asked]) -> Result<Vec<RecordSet>, Refused> {
+pub(super) fn apply(
+    zone: &Zone,
+    names: &WorldNames,
+    checks: &HealthChecks,
+    batch: &[Asked],
+) -> Result<Vec<RecordSet>, Refused> {
     for asked in batch {
-        shape(asked).map_err(|message| ("InvalidInput", message))?;
+        shape(asked).map_err(|message| (400, "InvalidInput", message))?;
     }
-    if batch.iter().map(|asked| asked.set.values.len()).sum::<usize>() > MAX_RECORDS {
-        return Err(("InvalidChangeBatch", format!("[Number of records limit of {MAX_RECORDS} exceeded.]")));
+    let invalid = |messages: &[String]| (400, "InvalidChangeBatch", format!("[{}]", messages.join(", ")));
+    size(batch).map_err(|message| invalid(&[message]))?;
+    let unknown =
+        batch.iter().filter(|asked| asked.action != "DELETE").filter_map(|asked| asked.set.health_check.as_ref());
+    if let Some(id) = unknown.into_iter().find(|id| !checks.has(id)) {
+        return Err((404, "NoSuchHealthCheck", format!("A health check with id {id} does not exist.")));
     }
     let mut sets = zone.sets.clone();
     let mut wrong = Vec::new();
@@ -49,7 +63,7 @@ pub(super) fn apply(zone: &Zone, names: &WorldNames, batch: &[Asked]) -> Result<
                 sets.remove(at);
             }
             ("CREATE", Some(_)) => wrong.push(format!("Tried to create {what} but it already exists")),
-            (_, at) => match place(zone, names, &sets, set) {
+            (_, at) => match beside::place(zone, names, &sets, set) {
                 Ok(()) => match at {
                     Some(at) => sets[at] = set.clone(),
                     None => sets.push(set.clone()),
@@ -58,11 +72,27 @@ pub(super) fn apply(zone: &Zone, names: &WorldNames, batch: &[Asked]) -> Result<
             },
         }
     }
-    if wrong.is_empty() { Ok(sets) } else { Err(("InvalidChangeBatch", format!("[{}]", wrong.join(", ")))) }
+    wrong.extend(batch.iter().filter_map(|asked| beside::one_ttl(&sets, &asked.set)));
+    wrong.dedup();
+    if wrong.is_empty() { Ok(sets) } else { Err(invalid(&wrong)) }
+}
+
+fn size(batch: &[Asked]) -> Result<(), String> {
+    let twice = |asked: &Asked| if asked.action == "UPSERT" { 2 } else { 1 };
+    let records: usize = batch.iter().map(|asked| asked.set.values.len().max(1) * twice(asked)).sum();
+    if records > MAX_RECORDS {
+        return Err(format!("Number of records limit of {MAX_RECORDS} exceeded."));
+    }
+    let length =
+        |asked: &Asked| asked.set.values.iter().map(|value| value.chars().count()).sum::<usize>() * twice(asked);
+    if batch.iter().map(length).sum::<usize>() > MAX_CHARACTERS {
+        return Err(format!("RDATA character limit of {MAX_CHARACTERS} exceeded."));
+    }
+    Ok(())
 }
 
 fn identifier(set: &RecordSet) -> String {
-    set.set_identifier.as_ref().map(|id| format!(", set identifier='{id}'")).unwrap_or_default()
+    set.set_identifier.as_ref().map(|id| format!(", set-identifier='{id}'")).unwrap_or_default()
 }
 
 fn one(rtype: &str) -> &'static str {
@@ -96,128 +126,78 @@ fn shape(asked: &Asked) -> Result<(), String> {
         (false, false, _) => return Err(format!("Invalid request: {kinds}, but found none in {place}")),
         _ => {}
     }
-    let policies = [set.weight.is_some(), set.region.is_some(), set.failover.is_some(), set.multivalue.is_some()];
+    let policies = [
+        set.weight.is_some(),
+        set.region.is_some(),
+        set.failover.is_some(),
+        // False is the same as left out.
+        set.multivalue == Some(true),
+        set.geo.is_some(),
+        set.cidr.is_some(),
+        set.near.is_some(),
+    ];
     let given = policies.iter().filter(|given| **given).count();
-    let policy =
-        "Expected exactly one of [Weight, Region, Failover, MultiValueAnswer, GeoLocation, or CidrRoutingConfig]";
+    let policy = "Expected exactly one of [Weight, Region, Failover, GeoLocation, MultiValueAnswer, CidrRoutingConfig, \
+                  or GeoProximityLocation]";
     match (&set.set_identifier, given) {
-        (None, 1..) => Err(format!("Invalid request: Missing field 'SetIdentifier' in {place}")),
-        (Some(_), 0) => Err(format!("Invalid request: {policy}, but found none in {place}")),
-        (Some(_), 2..) => Err(format!("Invalid request: {policy}, but found more than one in {place}")),
-        (Some(id), _) if id.is_empty() || id.len() > 128 => {
-            Err(format!("Invalid request: SetIdentifier must have 1 to 128 characters in {place}"))
+        (None, 1..) => return Err(format!("Invalid request: Missing field 'SetIdentifier' in {place}")),
+        (Some(_), 0) => return Err(format!("Invalid request: {policy}, but found none in {place}")),
+        (Some(_), 2..) => return Err(format!("Invalid request: {policy}, but found more than one in {place}")),
+        (Some(id), _) if id.is_empty() || id.chars().count() > 128 => {
+            return Err(format!("Invalid request: SetIdentifier must have 1 to 128 characters in {place}"));
         }
-        _ => Ok(()),
+        _ => {}
     }
+    routing(set).map_err(|message| format!("Invalid request: {message} in {place}"))
 }
 
-/// Whether a set may stand in the zone beside the others.
-fn place(zone: &Zone, names: &WorldNames, sets: &[RecordSet], set: &RecordSet) -> Result<(), String> {
-    let (name, rtype, apex) = (&set.name, &set.rtype, &zone.name);
-    if name != apex && !name.ends_with(&format!(".{apex}")) {
-        return Err(format!("RRSet with DNS name {name} is not permitted in zone {apex}"));
-    }
-    let labels = name.trim_end_matches('.').split('.');
-    if name.len() > 255 || labels.clone().any(|label| label.len() > 63 && !label.contains('\\')) {
-        return Err(format!("FATAL problem: DomainLabelTooLong (Domain label is too long) encountered with '{name}'"));
-    }
-    if labels.clone().any(str::is_empty) {
-        return Err(format!("FATAL problem: DomainLabelEmpty (Domain label is empty) encountered with '{name}'"));
-    }
-    if rtype == "CNAME" && name == apex {
-        return Err(format!("RRSet of type CNAME with DNS name {name} is not permitted at apex in zone {apex}"));
-    }
-    let mut others = sets.iter().filter(|other| other.name == *name && !other.same_key(set));
-    if rtype == "CNAME" && others.clone().any(|other| other.rtype != "CNAME") {
-        return Err(format!(
-            "RRSet of type CNAME with DNS name {name} is not permitted as it conflicts with other records with the \
-             same DNS name in zone {apex}"
-        ));
-    }
-    if rtype != "CNAME" && others.clone().any(|other| other.rtype == "CNAME") {
-        return Err(format!(
-            "RRSet of type {rtype} with DNS name {name} is not permitted because a conflicting RRSet of type  CNAME \
-             with the same DNS name already exists in zone {apex}"
-        ));
-    }
-    let policy = |set: &RecordSet| match set {
-        RecordSet { weight: Some(_), .. } => "weighted",
-        RecordSet { region: Some(_), .. } => "latency-based",
-        RecordSet { failover: Some(_), .. } => "failover",
-        RecordSet { multivalue: Some(_), .. } => "multivalue answer",
-        _ => "simple",
+/// What a routing policy itself must be.
+fn routing(set: &RecordSet) -> Result<(), String> {
+    let region = |text: &String| {
+        let mut parts = text.split('-');
+        let words = parts.clone().count() >= 3 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let number = parts.next_back().is_some_and(|last| last.parse::<u8>().is_ok());
+        if words && number { Ok(()) } else { Err(format!("'{text}' is not a Region")) }
     };
-    if let Some(other) = others.find(|other| other.rtype == *rtype && policy(other) != policy(set)) {
-        return Err(format!(
-            "RRSet with DNS name {name}, type {rtype}, SetIdentifier {}, and routing policy {} cannot be created as \
-             RRSets with routing policy {} exist with the same name and type",
-            set.set_identifier.as_deref().unwrap_or("null"),
-            policy(set),
-            policy(other)
-        ));
+    set.region.iter().try_for_each(region)?;
+    if let Some(failover) = &set.failover
+        && !["PRIMARY", "SECONDARY"].contains(&failover.as_str())
+    {
+        return Err(format!("Failover must be PRIMARY or SECONDARY, not '{failover}'"));
     }
-    match &set.alias {
-        Some(alias) => {
-            let known = alias.name == normal_name(&names.new_target)
-                || (alias.zone == zone.id && sets.iter().any(|to| to.name == alias.name && to.rtype == *rtype));
-            if known {
-                Ok(())
-            } else {
-                Err(format!(
-                    "Tried to create an alias that targets {}, type {rtype} in zone {}, but that target was not found",
-                    alias.name, alias.zone
-                ))
-            }
-        }
-        None => {
-            if rtype == "CNAME" && set.values.len() > 1 {
-                return Err(format!("RRSet of type CNAME with DNS name {name} has more than one value"));
-            }
-            let mut seen = set.values.clone();
-            seen.sort();
-            seen.dedup();
-            if seen.len() < set.values.len() {
-                return Err(format!("Duplicate Resource Record: '{}'", set.values[0]));
-            }
-            set.values.iter().try_for_each(|value| check_value(rtype, value))
+    if let Some(geo) = &set.geo {
+        let code = |text: &Option<String>, length: std::ops::RangeInclusive<usize>| {
+            text.as_ref().is_none_or(|text| text == "*" || length.contains(&text.len()))
+        };
+        let whole = match (&geo.continent, &geo.country, &geo.subdivision) {
+            (Some(_), None, None) | (None, Some(_), None) => true,
+            (None, Some(country), Some(_)) => ["US", "UA"].contains(&country.as_str()),
+            _ => false,
+        };
+        if !whole || !code(&geo.continent, 2..=2) || !code(&geo.country, 2..=2) || !code(&geo.subdivision, 1..=3) {
+            return Err("GeoLocation must be a continent, a country, or a subdivision of US or UA".into());
         }
     }
-}
-
-fn check_value(rtype: &str, value: &str) -> Result<(), String> {
-    let fatal =
-        |problem: &str| Err(format!("Invalid Resource Record: 'FATAL problem: {problem} encountered with '{value}''"));
-    let domain = |text: &str| {
-        let text = text.strip_suffix('.').unwrap_or(text);
-        if text.split('.').any(str::is_empty) {
-            fatal("DomainLabelEmpty (Domain label is empty)")
-        } else if text.split('.').any(|label| label.len() > 63) {
-            fatal("DomainLabelTooLong (Domain label is too long)")
-        } else if text.contains(char::is_whitespace) {
-            fatal("UnexpectedWhitespace (Domain name contains white space)")
-        } else {
-            Ok(())
+    if let Some(cidr) = &set.cidr {
+        let uuid = cidr.collection.len() == 36 && cidr.collection.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+        if !uuid || !(1..=16).contains(&cidr.location.len()) {
+            return Err("CidrRoutingConfig must have a collection's id and a location of 1 to 16 characters".into());
         }
-    };
-    let fields: Vec<&str> = value.split_whitespace().collect();
-    let number = |text: &str| text.parse::<u16>().is_ok();
-    match rtype {
-        "A" if value.parse::<Ipv4Addr>().is_err() => {
-            fatal("ARRDATAIllegalIPv4Address (Value is not a valid IPv4 address)")
-        }
-        "AAAA" if value.parse::<Ipv6Addr>().is_err() => {
-            fatal("AAAARRDATAIllegalIPv6Address (Value is not a valid IPv6 address)")
-        }
-        "CNAME" | "NS" | "PTR" => domain(value),
-        "TXT" | "SPF" if !(value.len() >= 2 && value.starts_with('"') && value.ends_with('"')) => {
-            fatal("InvalidCharacterString (Value should be enclosed in quotation marks)")
-        }
-        "MX" if fields.len() != 2 => fatal("MXRRDATANotTwoFields (MX record does not have 2 fields)"),
-        "MX" if !number(fields[0]) => fatal("MXRRDATAPriorityNotInteger (Priority is not an integer)"),
-        "SRV" if fields.len() != 4 || !fields[..3].iter().all(|field| number(field)) => {
-            fatal("SRVRRDATANotFourFields (SRV record does not have 4 fields)")
-        }
-        "CAA" if fields.len() < 3 => fatal("CAARRDATANotThreeFields (CAA record does not have 3 fields)"),
-        _ => Ok(()),
     }
+    if let Some(Near { region: own, local_zone_group, at, .. }) = &set.near {
+        own.iter().try_for_each(region)?;
+        if [own.is_some(), local_zone_group.is_some(), at.is_some()].iter().filter(|given| **given).count() != 1 {
+            return Err(
+                "GeoProximityLocation must have exactly one of AWSRegion, LocalZoneGroup and Coordinates".into()
+            );
+        }
+        let within = |text: &str, most: f64| text.parse::<f64>().is_ok_and(|degrees| degrees.abs() <= most);
+        if at.as_ref().is_some_and(|(latitude, longitude)| !within(latitude, 90.0) || !within(longitude, 180.0)) {
+            return Err("Coordinates must be degrees".into());
+        }
+    }
+    if set.multivalue == Some(true) && (set.alias.is_some() || ["CNAME", "NS"].contains(&set.rtype.as_str())) {
+        return Err("a multivalue answer record cannot be an alias, a CNAME or an NS record".into());
+    }
+    Ok(())
 }

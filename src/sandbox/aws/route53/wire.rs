@@ -1,6 +1,6 @@
 //! Record sets, zones and changes as Route 53's XML writes them.
 
-use super::zone::{Alias, Change, RecordSet, Zone, normal_name};
+use super::zone::{Alias, Change, Cidr, Geo, Near, RecordSet, Zone, normal_name};
 use crate::sandbox::{
     http::Reply,
     world::{Moment, iso},
@@ -9,9 +9,33 @@ use crate::sandbox::{
 
 const XMLNS: &str = "xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"";
 
+/// Elements of a `ResourceRecordSet`; the schema refuses any other.
+const ELEMENTS: &[&str] = &[
+    "AliasTarget",
+    "CidrRoutingConfig",
+    "Failover",
+    "GeoLocation",
+    "GeoProximityLocation",
+    "HealthCheckId",
+    "MultiValueAnswer",
+    "Name",
+    "Region",
+    "ResourceRecords",
+    "SetIdentifier",
+    "TTL",
+    "TrafficPolicyInstanceId",
+    "Type",
+    "Weight",
+];
+
 /// A successful answer with this root.
 pub(super) fn reply(name: &str, children: Vec<Node>) -> Reply {
-    Reply::new(200, "text/xml", Node::of(&format!("{name} {XMLNS}"), children).document())
+    created(200, name, children)
+}
+
+/// The same with another status, 201 for what was made.
+pub(super) fn created(status: u16, name: &str, children: Vec<Node>) -> Reply {
+    Reply::new(status, "text/xml", Node::of(&format!("{name} {XMLNS}"), children).document())
 }
 
 /// An error.
@@ -22,14 +46,24 @@ pub(in crate::sandbox) fn error(status: u16, code: &str, message: &str, request_
 }
 
 pub(super) fn record_set(set: &RecordSet) -> Node {
+    let leaves = |pairs: &[(&str, Option<String>)]| -> Vec<Node> {
+        pairs.iter().filter_map(|(name, text)| text.as_ref().map(|text| Node::leaf(name, text))).collect()
+    };
     let mut parts = vec![Node::leaf("Name", &set.name), Node::leaf("Type", &set.rtype)];
-    let mut put = |name: &str, value: Option<String>| parts.extend(value.map(|value| Node::leaf(name, value)));
-    put("SetIdentifier", set.set_identifier.clone());
-    put("Weight", set.weight.map(|weight| weight.to_string()));
-    put("Region", set.region.clone());
-    put("Failover", set.failover.clone());
-    put("MultiValueAnswer", set.multivalue.map(|yes| yes.to_string()));
-    put("TTL", set.ttl.map(|ttl| ttl.to_string()));
+    parts.extend(leaves(&[
+        ("SetIdentifier", set.set_identifier.clone()),
+        ("Weight", set.weight.map(|weight| weight.to_string())),
+        ("Region", set.region.clone()),
+    ]));
+    if let Some(Geo { continent, country, subdivision }) = set.geo.clone() {
+        let codes = [("ContinentCode", continent), ("CountryCode", country), ("SubdivisionCode", subdivision)];
+        parts.push(Node::of("GeoLocation", leaves(&codes)));
+    }
+    parts.extend(leaves(&[
+        ("Failover", set.failover.clone()),
+        ("MultiValueAnswer", set.multivalue.map(|yes| yes.to_string())),
+        ("TTL", set.ttl.map(|ttl| ttl.to_string())),
+    ]));
     if !set.values.is_empty() {
         let records = set.values.iter().map(|value| Node::of("ResourceRecord", [Node::leaf("Value", value)]));
         parts.push(Node::of("ResourceRecords", records));
@@ -42,23 +76,33 @@ pub(super) fn record_set(set: &RecordSet) -> Node {
         ];
         parts.push(Node::of("AliasTarget", target));
     }
-    parts.extend(set.health_check.as_ref().map(|id| Node::leaf("HealthCheckId", id)));
+    parts.extend(leaves(&[("HealthCheckId", set.health_check.clone())]));
+    if let Some(Cidr { collection, location }) = &set.cidr {
+        let config = [Node::leaf("CollectionId", collection), Node::leaf("LocationName", location)];
+        parts.push(Node::of("CidrRoutingConfig", config));
+    }
+    if let Some(Near { region, local_zone_group, at, bias }) = set.near.clone() {
+        let mut near = leaves(&[("AWSRegion", region), ("LocalZoneGroup", local_zone_group)]);
+        near.extend(at.map(|(latitude, longitude)| {
+            Node::of("Coordinates", [Node::leaf("Latitude", latitude), Node::leaf("Longitude", longitude)])
+        }));
+        near.extend(leaves(&[("Bias", bias.map(|bias| bias.to_string()))]));
+        parts.push(Node::of("GeoProximityLocation", near));
+    }
     Node::of("ResourceRecordSet", parts)
 }
 
 /// Reads a record set; the message says what is wrong.
 pub(super) fn read_record_set(node: &Node) -> Result<RecordSet, String> {
-    let number = |name: &str, max: i64, path: &str| match node.text_of(name).map(str::trim) {
-        None => Ok(None),
-        Some(text) => match text.parse::<i64>() {
-            Ok(n) if n > max => Err(constraint(text, path, &format!("less than or equal to {max}"))),
-            Ok(n) if n < 0 => Err(constraint(text, path, "greater than or equal to 0")),
-            Ok(n) => Ok(Some(n)),
-            Err(_) => {
-                Err(format!("Invalid XML ; cvc-datatype-valid.1.2.1: '{text}' is not a valid value for 'integer'."))
-            }
-        },
-    };
+    if let Some(other) = node.children.iter().find(|child| !ELEMENTS.contains(&child.name.as_str())) {
+        return Err(format!(
+            "Invalid XML ; cvc-complex-type.2.4.a: Invalid content was found starting with element '{}'.",
+            other.name
+        ));
+    }
+    if node.get("TrafficPolicyInstanceId").is_some() {
+        return Err("Invalid request: a record of a traffic policy is changed by its traffic policy instance".into());
+    }
     let name = node.text_of("Name").filter(|name| !name.is_empty());
     let values = node.get("ResourceRecords").map(|records| {
         records.children.iter().filter_map(|record| record.text_of("Value")).map(str::to_owned).collect()
@@ -68,25 +112,55 @@ pub(super) fn read_record_set(node: &Node) -> Result<RecordSet, String> {
         name: normal_name(target.text_of("DNSName").unwrap_or_default()),
         evaluate: target.text_of("EvaluateTargetHealth").is_some_and(|text| text == "true"),
     });
-    for unknown in ["GeoLocation", "CidrRoutingConfig", "GeoProximityLocation", "TrafficPolicyInstanceId"] {
-        if node.get(unknown).is_some() {
-            return Err(format!("{unknown} is not part of the sandbox"));
-        }
-    }
     let text = |name: &str| node.text_of(name).map(str::to_owned);
     Ok(RecordSet {
         name: normal_name(name.ok_or("Invalid XML ; the element 'Name' is missing")?),
         rtype: text("Type").ok_or("Invalid XML ; the element 'Type' is missing")?,
         set_identifier: text("SetIdentifier"),
-        weight: number("Weight", 255, "weight")?.and_then(|n| u8::try_from(n).ok()),
+        weight: number(node, "Weight", (0, 255), "weight")?.and_then(|n| u8::try_from(n).ok()),
         region: text("Region"),
+        geo: node.get("GeoLocation").map(|geo| Geo {
+            continent: geo.text_of("ContinentCode").map(str::to_owned),
+            country: geo.text_of("CountryCode").map(str::to_owned),
+            subdivision: geo.text_of("SubdivisionCode").map(str::to_owned),
+        }),
         failover: text("Failover"),
         multivalue: text("MultiValueAnswer").map(|text| text == "true"),
-        ttl: number("TTL", 2_147_483_647, "tTL")?.and_then(|n| u32::try_from(n).ok()),
+        ttl: number(node, "TTL", (0, 2_147_483_647), "tTL")?.and_then(|n| u32::try_from(n).ok()),
         values: values.unwrap_or_default(),
         alias,
         health_check: text("HealthCheckId"),
+        cidr: node.get("CidrRoutingConfig").map(|cidr| Cidr {
+            collection: cidr.text_of("CollectionId").unwrap_or_default().to_owned(),
+            location: cidr.text_of("LocationName").unwrap_or_default().to_owned(),
+        }),
+        near: node.get("GeoProximityLocation").map(near).transpose()?,
     })
+}
+
+fn near(node: &Node) -> Result<Near, String> {
+    let text = |node: &Node, name: &str| node.text_of(name).map(str::to_owned);
+    let at = node
+        .get("Coordinates")
+        .map(|at| (text(at, "Latitude").unwrap_or_default(), text(at, "Longitude").unwrap_or_default()));
+    let bias = number(node, "Bias", (-99, 99), "geoProximityLocation.bias")?;
+    Ok(Near {
+        region: text(node, "AWSRegion"),
+        local_zone_group: text(node, "LocalZoneGroup"),
+        at,
+        bias: bias.and_then(|n| i8::try_from(n).ok()),
+    })
+}
+
+/// A whole number within limits, where the element is there.
+fn number(node: &Node, name: &str, (min, max): (i64, i64), path: &str) -> Result<Option<i64>, String> {
+    let Some(text) = node.text_of(name).map(str::trim) else { return Ok(None) };
+    match text.parse::<i64>() {
+        Ok(n) if n > max => Err(constraint(text, path, &format!("less than or equal to {max}"))),
+        Ok(n) if n < min => Err(constraint(text, path, &format!("greater than or equal to {min}"))),
+        Ok(n) => Ok(Some(n)),
+        Err(_) => Err(format!("Invalid XML ; cvc-datatype-valid.1.2.1: '{text}' is not a valid value for 'integer'.")),
+    }
 }
 
 fn constraint(value: &str, path: &str, want: &str) -> String {
@@ -114,9 +188,24 @@ pub(super) fn zone(zone: &Zone) -> Node {
         [
             Node::leaf("Id", format!("/hostedzone/{}", zone.id)),
             Node::leaf("Name", &zone.name),
-            Node::leaf("CallerReference", format!("sandbox-{}", zone.id)),
+            Node::leaf("CallerReference", &zone.caller_reference),
             Node::of("Config", config),
             Node::leaf("ResourceRecordSetCount", zone.sets.len()),
         ],
     )
+}
+
+/// What belongs to a zone beside it: the name servers of a public one, the VPCs of a private one.
+pub(super) fn belongings(zone: &Zone) -> Node {
+    if zone.private {
+        return Node::of("VPCs", zone.vpcs.iter().map(vpc));
+    }
+    let servers = zone.sets.iter().filter(|set| set.rtype == "NS" && set.name == zone.name);
+    let servers = servers.flat_map(|set| &set.values);
+    let servers = servers.map(|server| Node::leaf("NameServer", server.trim_end_matches('.')));
+    Node::of("DelegationSet", [Node::of("NameServers", servers)])
+}
+
+pub(super) fn vpc((region, id): &(String, String)) -> Node {
+    Node::of("VPC", [Node::leaf("VPCRegion", region), Node::leaf("VPCId", id)])
 }

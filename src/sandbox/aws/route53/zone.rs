@@ -14,12 +14,15 @@ pub(in crate::sandbox) struct RecordSet {
     pub set_identifier: Option<String>,
     pub weight: Option<u8>,
     pub region: Option<String>,
+    pub geo: Option<Geo>,
     pub failover: Option<String>,
     pub multivalue: Option<bool>,
     pub ttl: Option<u32>,
     pub values: Vec<String>,
     pub alias: Option<Alias>,
     pub health_check: Option<String>,
+    pub cidr: Option<Cidr>,
+    pub near: Option<Near>,
 }
 
 /// Where an alias points.
@@ -29,6 +32,31 @@ pub(in crate::sandbox) struct Alias {
     /// Lower case, with the last dot.
     pub name: String,
     pub evaluate: bool,
+}
+
+/// Geolocation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::sandbox) struct Geo {
+    pub continent: Option<String>,
+    pub country: Option<String>,
+    pub subdivision: Option<String>,
+}
+
+/// IP-based routing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::sandbox) struct Cidr {
+    pub collection: String,
+    pub location: String,
+}
+
+/// Geoproximity.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::sandbox) struct Near {
+    pub region: Option<String>,
+    pub local_zone_group: Option<String>,
+    /// Latitude and longitude, as sent.
+    pub at: Option<(String, String)>,
+    pub bias: Option<i8>,
 }
 
 /// A change and when the name servers have it.
@@ -50,6 +78,9 @@ pub(in crate::sandbox) struct Zone {
     pub name: String,
     pub comment: String,
     pub private: bool,
+    /// Region and id of the VPCs of a private zone.
+    pub vpcs: Vec<(String, String)>,
+    pub caller_reference: String,
     /// In the API's order.
     pub sets: Vec<RecordSet>,
     /// What the name servers answer from.
@@ -72,11 +103,18 @@ impl Zone {
             name: name.into(),
             comment: comment.into(),
             private: false,
+            vpcs: Vec::new(),
+            caller_reference: format!("sandbox-{id}"),
             sets,
             served,
             serial: 1,
             changes,
         }
+    }
+
+    /// The same as a private zone of a VPC.
+    pub fn private(self, region: &str, vpc: &str) -> Self {
+        Self { private: true, vpcs: vec![(region.into(), vpc.into())], ..self }
     }
 
     /// Serves what is INSYNC by `now`.
@@ -117,7 +155,7 @@ impl RecordSet {
     }
 
     /// The API's order: labels from the right, then type, then set identifier.
-    pub fn order(&self) -> (Vec<String>, String, String) {
+    pub fn order(&self) -> (String, String, String) {
         (reversed(&self.name), self.rtype.clone(), self.set_identifier.clone().unwrap_or_default())
     }
 
@@ -137,26 +175,43 @@ impl RecordSet {
     }
 }
 
-/// A name's labels from the right, as listings are ordered.
-pub(in crate::sandbox) fn reversed(name: &str) -> Vec<String> {
-    name.trim_end_matches('.').rsplit('.').map(str::to_owned).collect()
+/// A name's labels from the right with the last dot, as listings are ordered byte by byte (`ListResourceRecordSets`).
+pub(in crate::sandbox) fn reversed(name: &str) -> String {
+    name.trim_end_matches('.').rsplit('.').map(|label| format!("{label}.")).collect()
 }
 
 /// A name as Route 53 keeps it: lower case, `*` and other odd characters as `\052`, with the last dot.
 pub(in crate::sandbox) fn normal_name(name: &str) -> String {
     let mut out = String::new();
-    for c in name.trim_end_matches('.').chars() {
-        match c {
-            'a'..='z' | '0'..='9' | '-' | '_' | '.' | '\\' => out.push(c),
-            'A'..='Z' => out.push(c.to_ascii_lowercase()),
-            c => {
-                let mut utf8 = [0; 4];
-                for byte in c.encode_utf8(&mut utf8).bytes() {
-                    out.push_str(&format!("\\{byte:03o}"));
-                }
+    let mut rest = name.trim_end_matches('.').as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let (byte, written) = match after {
+            [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..] if first == b'\\' => {
+                ((a - b'0') * 64 + (b - b'0') * 8 + (c - b'0'), 4)
             }
+            _ => (first, 1),
+        };
+        rest = &rest[written..];
+        match byte.to_ascii_lowercase() {
+            b'.' if written == 1 => out.push('.'),
+            b @ (b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_') => out.push(char::from(b)),
+            b => out.push_str(&format!("\\{b:03o}")),
         }
     }
     out.push('.');
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_their_order() {
+        assert_eq!(normal_name("*.Acme.example"), "\\052.acme.example.");
+        assert_eq!(normal_name("\\052.\\101b.a\\056b."), "\\052.ab.a\\056b.");
+        let mut names = ["b.a.example.", "a.example.", "a-b.example.", "example."];
+        names.sort_by_key(|name| reversed(name));
+        assert_eq!(names, ["example.", "a-b.example.", "a.example.", "b.a.example."]);
+    }
 }

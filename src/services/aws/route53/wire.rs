@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn every_field_comes_back() {
-        let full = crate::services::aws::records::tests::full();
+        let full = RecordSet::full();
         let alias = Alias { zone: "Z1".into(), dns_name: "alb.example.".into(), evaluate_health: true };
         let aliased = RecordSet { alias: Some(alias), ttl: None, values: vec![], ..full.clone() };
         for set in [full, aliased] {
