@@ -175,9 +175,9 @@ mod tests {
     fn names_stand_once() {
         let mut needs: Vec<_> =
             ["b-1", "a", "c_x", "d", "e"].iter().map(|of| need("s3:GetObject", "arn:aws:s3:::x/*", of)).collect();
-        assert_eq!(least(&needs).statement[0].sid, "S3ForB1ACxAnd2More");
+        assert_eq!(least(&needs).statement[0].sid, "S3ForB1ACXAnd2More");
         needs.extend(["b-1", "a", "c_x", "d", "e"].iter().map(|of| need("s3:ListBucket", "arn:aws:s3:::x", of)));
         let sids: Vec<_> = least(&needs).statement.into_iter().map(|it| it.sid).collect();
-        assert_eq!(sids, ["S3ForB1ACxAnd2More", "S3ForB1ACxAnd2MoreNo2"]);
+        assert_eq!(sids, ["S3ForB1ACXAnd2More", "S3ForB1ACXAnd2MoreNo2"]);
     }
 }

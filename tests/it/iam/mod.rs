@@ -6,6 +6,7 @@ mod needs;
 mod night;
 mod proof;
 mod verb;
+mod witness;
 
 use std::{
     path::Path,

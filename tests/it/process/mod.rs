@@ -6,6 +6,7 @@ mod keys;
 mod killed;
 mod moto;
 mod night;
+mod permission;
 mod refused;
 mod signals;
 mod typed;
