@@ -7,6 +7,8 @@
 #[cfg(feature = "aws")]
 mod aws_identity;
 #[cfg(feature = "aws")]
+mod cloudwatch_alarms;
+#[cfg(feature = "aws")]
 mod cloudwatch_metric;
 mod command;
 mod dns;
@@ -21,6 +23,8 @@ mod ecs_run_task;
 mod ecs_steady;
 #[cfg(feature = "aws")]
 mod elb_healthy;
+#[cfg(feature = "aws")]
+mod held;
 #[cfg(feature = "heroku")]
 mod heroku;
 #[cfg(feature = "heroku")]
@@ -36,6 +40,8 @@ mod reading;
 mod route53_set_ttl;
 #[cfg(feature = "aws")]
 mod route53_switch;
+#[cfg(feature = "aws")]
+mod sqs_depth;
 mod stop;
 mod wait;
 
@@ -87,6 +93,8 @@ pub static ALL: &[&Kind] = &[
     #[cfg(feature = "aws")]
     &aws_identity::KIND,
     #[cfg(feature = "aws")]
+    &cloudwatch_alarms::KIND,
+    #[cfg(feature = "aws")]
     &cloudwatch_metric::KIND,
     &command::KIND,
     &dns_authoritative::KIND,
@@ -112,6 +120,8 @@ pub static ALL: &[&Kind] = &[
     &route53_set_ttl::KIND,
     #[cfg(feature = "aws")]
     &route53_switch::KIND,
+    #[cfg(feature = "aws")]
+    &sqs_depth::KIND,
     &stop::KIND,
     &wait::KIND,
 ];

@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 /// Every fault, by name, with what it does. The error message for an unknown one lists them.
 pub static FAULTS: &[(&str, &str)] = &[
     ("cloudwatch.no_data", "GetMetricData answers without a single value"),
+    ("cloudwatch.partial", "GetMetricData answers half of the values, and that they are partial"),
     ("dns.servfail", "the second resolver answers SERVFAIL to a query"),
     ("dns.stale", "the second resolver caches an answer for 30 s although its TTL is lower"),
     ("ecs.deploy", "tasks of the web service's new deployment exit 1 (a secret is missing); the breaker rolls back"),
     ("ecs.deploy-pull", "tasks of the web service's new deployment cannot pull their image; the breaker rolls back"),
     ("ecs.run_task", "RunTask answers HTTP 200 with a failure: capacity is unavailable"),
     ("ecs.throttle", "an ECS request is refused: ThrottlingException, HTTP 400"),
+    ("elb.unhealthy", "a look at the targets finds them unhealthy: the app redirects the health check with 301"),
     ("heroku.503", "a Heroku API request is answered 503"),
     ("heroku.rate_limit", "a Heroku API request is answered 429"),
     ("heroku.slow_dynos", "dynos take 15 s instead of 2.5 s to stop"),
@@ -21,6 +23,7 @@ pub static FAULTS: &[(&str, &str)] = &[
     ("route53.prior_request", "a change is refused: PriorRequestNotComplete, HTTP 400"),
     ("route53.third_party", "somebody else sets the record's TTL to 299 just before a change arrives"),
     ("route53.throttle", "a Route 53 request is refused: Throttling, HTTP 400"),
+    ("sqs.stuck", "a message comes that no worker can work off: after three tries it is in the dead-letter queue"),
     ("sts.expired", "an AWS request is refused: ExpiredToken, HTTP 403"),
     ("sts.other_account", "GetCallerIdentity names account 999988887777"),
     ("web.5xx", "half of the new origin's answers are 500 for 8 s from its next visitor on"),

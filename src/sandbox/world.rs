@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Fault,
-    aws::{ecs::Ecs, metrics::Metrics, route53::Zone},
+    aws::{alarms::Alarms, ecs::Ecs, metrics::Metrics, route53::Zone, sqs::Queues},
     dns::Cache,
     fault::Armed,
     heroku::{Heroku, Rate},
@@ -33,7 +33,7 @@ pub struct Effect {
     pub n: u64,
     /// When.
     pub at: DateTime<Utc>,
-    /// `route53`, `ecs`, `cloudwatch`, `heroku`, `web`.
+    /// `route53`, `ecs`, `cloudwatch`, `sqs`, `heroku`, `web`.
     pub service: String,
     /// The API's own name of it.
     pub operation: String,
@@ -57,8 +57,10 @@ pub(super) struct World {
     pub faults: Vec<Armed>,
     pub effects: VecDeque<Effect>,
     pub zones: Vec<Zone>,
+    pub alarms: Alarms,
     pub ecs: Ecs,
     pub heroku: Heroku,
+    pub queues: Queues,
     pub shop: Shop,
     /// True: it differs from what is on disk. Progress of time alone does not count: it can be worked out again.
     #[serde(skip)]
@@ -77,6 +79,8 @@ pub(super) struct Live {
     pub route53: VecDeque<Moment>,
     /// CloudWatch's numbers; they have a file of their own.
     pub metrics: Metrics,
+    /// The minute up to which the queues' numbers are written.
+    pub queues_told: Option<Moment>,
     /// Heroku requests left.
     pub heroku: Rate,
     /// The two resolvers' caches.
@@ -90,8 +94,10 @@ impl World {
         Self {
             format: FORMAT,
             zones: super::story::zones(&names, now),
+            alarms: Alarms::new(&names, now),
             ecs: super::story::ecs(&names, &mut seed, now),
             heroku: super::story::heroku(&names, &mut seed, now),
+            queues: Queues::new(&names, &mut seed, now),
             shop: Shop::default(),
             names,
             seed,
@@ -127,6 +133,9 @@ impl World {
         }
         self.ecs.advance(&mut self.seed, now);
         self.heroku.advance(now);
+        self.queues.advance(now);
+        self.queues.publish(&mut self.live, now);
+        self.alarms.advance(&self.live.metrics, now);
     }
 
     /// Writes a change down.

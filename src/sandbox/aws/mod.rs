@@ -1,15 +1,18 @@
 //! AWS on one endpoint: requests are told apart by the service in the credential scope of their
 //! signature, as the real front doors do; each service answers in its own protocol.
 
+pub(super) mod alarms;
 mod cbor;
 mod cloudwatch;
 pub(super) mod ecs;
 mod elb;
+mod md5;
 pub(super) mod metrics;
 mod protocol;
 pub(super) mod route53;
 mod secrets;
 mod sigv4;
+pub(super) mod sqs;
 mod sts;
 
 use std::time::Duration;
@@ -80,6 +83,7 @@ fn service_of(asked: &Asked) -> String {
         ("AmazonEC2ContainerService", "ecs"),
         ("GraniteService", "monitoring"),
         ("secretsmanager", "secretsmanager"),
+        ("AmazonSQS", "sqs"),
         ("AmazonSSM", "ssm"),
     ];
     if let Some((_, service)) = by_target.iter().find(|(prefix, _)| target.starts_with(prefix)) {
@@ -126,6 +130,8 @@ fn dispatch(world: &mut World, caller: &Caller<'_>, service: &str, now: Moment) 
             })
             .unwrap_or_else(no)
         }
+        "sqs" => json_service(caller, |operation, params| sqs::answer(world, caller, operation, params, now))
+            .unwrap_or_else(no),
         "sts" => {
             query_service(caller, "https://sts.amazonaws.com/doc/2011-06-15/", |action, _| sts::answer(world, action))
                 .unwrap_or_else(no)

@@ -71,7 +71,9 @@ const FORBIDDEN: &[&str] =
     &["AccessDenied", "AccessDeniedException", "NotAuthorized", "OptInRequired", "UnauthorizedOperation"];
 /// Names something that is not there, or says it in a way that can never work.
 const MISNAMED: &[&str] = &[
+    "AWS.SimpleQueueService.NonExistentQueue",
     "ClusterNotFoundException",
+    "InvalidAddress",
     "InvalidDomainName",
     "InvalidParameter",
     "InvalidParameterCombination",
@@ -82,6 +84,7 @@ const MISNAMED: &[&str] = &[
     "NoSuchHostedZone",
     "ParameterNotFound",
     "ParameterVersionNotFound",
+    "QueueDoesNotExist",
     "ResourceNotFoundException",
     "ServiceNotFoundException",
     "TargetGroupNotFound",

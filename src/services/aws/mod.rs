@@ -7,6 +7,7 @@
 //!                                   └─ session: region, credentials, endpoints (loaded once, forgotten when denied)
 //! ```
 
+mod alarms;
 mod arn;
 mod balancer;
 mod call;
@@ -15,6 +16,7 @@ mod ecs_model;
 mod errors;
 mod identity;
 mod metrics;
+mod queues;
 mod records;
 mod rollout;
 mod route53;
@@ -40,13 +42,15 @@ use crate::{
     base::{Class, Failure, clean_line},
     runbook::Env,
 };
-pub use balancer::Target;
+pub use alarms::{Alarm, Which};
+pub use balancer::{Target, TargetGroup};
 pub use call::Patience;
 pub use ecs_model::{
     Container, Deployment, Network, NewTask, Service, Started, Task, TaskDefinition, short_definition,
 };
 pub use identity::Caller;
-pub use metrics::{MetricQuery, Sample, Series};
+pub use metrics::{MetricData, MetricQuery, Sample, Series, Source};
+pub use queues::{Depth, NoQueue, QueueRef};
 pub use records::{Alias, RecordSet, difference, normal_name};
 pub use rollout::{Rollout, State};
 pub use swap::Swap;

@@ -2,6 +2,7 @@
 
 pub mod aws;
 mod aws_identity;
+mod cloudwatch_alarms;
 mod cloudwatch_metric;
 mod command;
 mod contract;
@@ -24,5 +25,6 @@ mod manual;
 mod route53_set_ttl;
 mod route53_switch;
 mod secrets;
+mod sqs_depth;
 mod stop;
 mod wait;

@@ -9,6 +9,7 @@ mod heroku;
 mod query;
 mod restart;
 mod route53;
+mod watch;
 mod web;
 
 use std::{
