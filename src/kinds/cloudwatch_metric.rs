@@ -1,40 +1,51 @@
-//! `cloudwatch.metric`: a metric, a metric math expression or a Metrics Insights query against limits.
+//! `cloudwatch.metric`: metrics, metric math, searches or Metrics Insights queries against limits.
+
+mod judge;
+mod queries;
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
-use serde_json::json;
 
+use self::judge::{Limits, Missing, Rules};
 use super::{Bind, Kind};
 use crate::{
-    base::{Class, Failure, short_duration},
-    plan::{Check, Cx, Doubt, Identity, Param, Params, Permission, Seen, Shape, TextOrSecret},
+    base::{Failure, short_duration},
+    plan::{Check, Cx, Doubt, Identity, Param, Params, Permission, Seen, Shape},
     services::{
         Services,
-        aws::{MetricQuery, Patience, Series, now},
+        aws::{MetricQuery, Patience, now},
     },
 };
 
 /// Registry entry.
 pub static KIND: Kind = Kind {
     name: "cloudwatch.metric",
-    summary: "a CloudWatch metric stays within limits over a window",
+    summary: "CloudWatch metrics stay within limits over a window",
     docs: "\
-Reads the samples of the last `window` (one each `period`) with `GetMetricData`. Green when there are at least `min_samples`, the newest is at
-most `max_age` old, and **every** sample of every series is within `max` and `min`. Says the worst value, the number of samples and the
-age of the newest one. *No data is never green*: it is \"not yet: no data\".
+Reads the samples of the last `window` (one each `period`) with `GetMetricData`. Green when there are at least `min_samples`, the newest
+is at most `max_age` old, and **every** sample of every series is within `max` and `min`. Says the worst value, the number of
+samples and the age of the newest one. *No data is never green*: it is \"not yet: no data\". So is an answer of which CloudWatch
+says that it is partial.
 
-Give `namespace`, `metric`, `dimensions`, `stat`; or `query`: a metric math expression that stands alone (`SEARCH(…)`) or a Metrics
-Insights text (`SELECT SUM(\"5xx\") FROM …`).
+Give one metric by `namespace`, `metric`, `dimensions`, `stat`; or several in `metrics`, each with an `id`, and an `expression` over
+them (`100 * errors / all`); or an `expression` that stands alone: a search (`SEARCH('{AWS/ApplicationELB,LoadBalancer}
+MetricName=\"HTTPCode_Target_5XX_Count\"', 'Sum', 60)`) or a Metrics Insights text (`SELECT MAX(CPUUtilization) FROM \"AWS/ECS\" GROUP BY
+ServiceName`). Without an `expression`, each of `metrics` has to be within the limits.
 
-What hurts people: metrics come 1 to 3 minutes late; a metric that is only written when something happens (5xx counts) has no
-samples when all is well, so count something that is always written, or use `FILL(…, 0)` over a metric that is; the newest
-period is not over yet, so that its sum is too small: use `min` with an average.
+The window ends at the last whole period that is at least `delay` ago: metrics come 1 to 3 minutes late, and a period that is
+still filling has too small a sum. Window and periods begin at multiples of `period`, as CloudWatch's own do.
 
-Limits: `period` is 1, 5, 10, 20, 30 or a multiple of 60 seconds; below 60 only for high-resolution metrics. Insights reaches three hours back.
+What hurts people: a metric that is only written when something happens (5xx counts) has no samples when all is well, and a
+misspelt one never has any. Divide by one that is always written, and fill: `100 * FILL(errors, 0) / all`; that has data
+exactly when there are requests. `missing = \"zero\"` counts missing samples as 0 without such proof, and says so in its line.
+Metrics of Route 53 and CloudFront are in us-east-1: `region`.
 
-API: CloudWatch `GetMetricData`.",
+Limits: `period` is 1, 5, 10, 20, 30 or a multiple of 60 seconds; below 60 only metrics that are written that often have samples,
+and CloudWatch keeps those for three hours. One AWS account, that of the environment.
+
+API: CloudWatch `GetMetricData`; \"Using metric math\"; \"CloudWatch Metrics Insights\".",
     params: PARAMS,
     doubt: Doubt::Read,
     needs: &["cloudwatch:GetMetricData", "sts:GetCallerIdentity"],
@@ -53,183 +64,159 @@ const PARAMS: &[Param] = &[
         help: "Average, Sum, Minimum, Maximum, SampleCount, p99, …; default: Average",
     },
     Param {
-        name: "query",
+        name: "metrics",
+        shape: Shape::Any,
+        required: false,
+        help: "several: a list of tables with `id`, and `namespace`, `metric`, `dimensions`, `stat` or an `expression`",
+    },
+    Param {
+        name: "expression",
         shape: Shape::Text,
         required: false,
-        help: "an expression or a Metrics Insights text, instead of a metric",
+        help: "metric math over the ids of `metrics`, or a search or Metrics Insights text that stands alone",
     },
     Param { name: "period", shape: Shape::Duration, required: false, help: "length of a sample; default: 60s" },
     Param { name: "window", shape: Shape::Duration, required: false, help: "how far back; default: 5 periods" },
+    Param {
+        name: "delay",
+        shape: Shape::Duration,
+        required: false,
+        help: "samples newer than that are not judged; default: 60s, below that one period",
+    },
     Param { name: "max", shape: Shape::Number, required: false, help: "no sample may be above" },
     Param { name: "min", shape: Shape::Number, required: false, help: "no sample may be below" },
-    Param { name: "min_samples", shape: Shape::Count, required: false, help: "fewer are no data; default: 1" },
+    Param {
+        name: "min_samples",
+        shape: Shape::Count,
+        required: false,
+        help: "fewer, of any of the metrics, are no data; default: 1",
+    },
     Param {
         name: "max_age",
         shape: Shape::Duration,
         required: false,
-        help: "an older newest sample is no data; default: the window",
+        help: "an older newest sample is no data; default: 5 periods and the delay",
+    },
+    Param {
+        name: "missing",
+        shape: Shape::Text,
+        required: false,
+        help: "\"no_data\", or \"zero\": a missing sample counts as 0; default: \"no_data\"",
+    },
+    Param {
+        name: "region",
+        shape: Shape::Text,
+        required: false,
+        help: "where the metrics are; default: the environment's region",
     },
 ];
 
+/// Periods of the default window, and that the newest sample may lag behind by default.
+const PERIODS: u32 = 5;
+/// CloudWatch keeps samples of less than a minute for so long.
+const FINE_KEPT: Duration = Duration::from_secs(3 * 3600);
+const MINUTE: Duration = Duration::from_secs(60);
+
 struct Metric {
     services: Arc<Services>,
-    query: MetricQuery,
-    period: Duration,
-    window: Duration,
-    max: Option<f64>,
-    min: Option<f64>,
-    min_samples: u64,
-    max_age: Option<Duration>,
+    queries: Vec<MetricQuery>,
+    name: String,
+    region: Option<String>,
+    delay: Duration,
+    rules: Rules,
 }
 
 fn bind(params: &mut Params<'_>, services: &Arc<Services>) -> Arc<dyn Check> {
-    let period = params.opt_duration("period").unwrap_or(Duration::from_secs(60));
+    let period = params.opt_duration("period").unwrap_or(MINUTE);
     let whole = period.subsec_nanos() == 0 && period.as_secs() > 0;
     if !whole || !(matches!(period.as_secs(), 1 | 5 | 10 | 20 | 30) || period.as_secs().is_multiple_of(60)) {
         let words = "`period` must be 1, 5, 10, 20, 30 or a multiple of 60 seconds";
         let at = params.place_of("period");
         params.mistake(at, words, "CloudWatch has no such period", None);
     }
-    let window = params.opt_duration("window").unwrap_or(period * 5);
+    let window = params.opt_duration("window").unwrap_or(period * PERIODS);
     if window < period {
         let at = params.place_of("window");
         params.mistake(at, "`window` must not be shorter than `period`", "holds no sample", None);
     }
-    let (max, min) = (params.opt_number("max"), params.opt_number("min"));
-    if !params.has("max") && !params.has("min") {
-        let words = "`cloudwatch.metric` needs a limit";
-        let at = params.place_of("kind");
-        params.mistake(at, words, "`max` or `min` is missing here", Some("give `max`, `min` or both".into()));
+    let delay = params.opt_duration("delay").unwrap_or(MINUTE.min(period));
+    if period < MINUTE && window + delay > FINE_KEPT {
+        let at = params.place_of(if params.has("window") { "window" } else { "delay" });
+        let words = "`window` reaches back further than 3 hours";
+        let help = Some("samples of less than a minute are kept for 3 hours: use a `period` of 60s".into());
+        params.mistake(at, words, "older than CloudWatch keeps them", help);
     }
+    let limits = limits(params);
     let min_samples = params.opt_count("min_samples").unwrap_or(1);
+    let most = u64::try_from(window.as_nanos().div_ceil(period.as_nanos().max(1))).unwrap_or(u64::MAX);
     if min_samples == 0 {
         let help = Some("no data is never green".into());
         let at = params.place_of("min_samples");
         params.mistake(at, "`min_samples` must be at least 1", "green without data", help);
+    } else if min_samples > most && !params.has("expression") && !params.has("metrics") {
+        let at = params.place_of("min_samples");
+        let words = format!("the window holds at most {most} samples");
+        params.mistake(at, words, "can never be reached", Some("give a longer `window` or a shorter `period`".into()));
     }
-    let max_age = params.opt_duration("max_age");
-    Arc::new(Metric {
-        services: services.clone(),
-        query: query(params),
-        period,
-        window,
-        max,
-        min,
-        min_samples,
-        max_age,
-    })
-}
-
-fn query(params: &mut Params<'_>) -> MetricQuery {
-    if let Some(text) = params.opt_text("query") {
-        let metric = ["namespace", "metric", "dimensions", "stat"].into_iter().find(|key| params.has(key));
-        if let Some(key) = metric {
-            let words = format!("`{key}` does not go with `query`");
+    let missing = params.word("missing", &[("no_data", Missing::NoData), ("zero", Missing::Zero)]);
+    if missing == Missing::Zero {
+        for key in queries::there(params, &["max_age", "min_samples"]) {
             let at = params.place_of(key);
-            params.mistake(at, words, "give one or the other", None);
-        }
-        return MetricQuery::Expression(text);
-    }
-    for key in ["namespace", "metric"] {
-        if !params.has(key) && !params.has("query") {
-            let words = format!("`cloudwatch.metric` needs `{key}`, or a `query`");
-            let at = params.place_of("kind");
-            params.mistake(at, words, format!("`{key}` is missing here"), None);
+            let words = format!("`{key}` does not go with `missing = \"zero\"`");
+            params.mistake(at, words, "nothing is missing then", None);
         }
     }
-    let dimensions = params.map("dimensions");
-    let mut plain = Vec::with_capacity(dimensions.len());
-    for (name, value) in dimensions {
-        match value {
-            TextOrSecret::Text(value) => plain.push((name, value)),
-            TextOrSecret::Secret(_) => {
-                let words = "a dimension must not be a secret";
-                let at = params.place_of("dimensions");
-                params.mistake(at, words, "would be shown in the clear", None);
-            }
-        }
-    }
-    MetricQuery::Metric {
-        namespace: params.text("namespace"),
-        metric: params.text("metric"),
-        dimensions: plain,
-        stat: params.opt_text("stat").unwrap_or_else(|| "Average".into()),
-    }
+    let max_age = params.opt_duration("max_age").unwrap_or(period * PERIODS + delay);
+    let asked = queries::read(params, period);
+    let rules = Rules { limits, period, window, min_samples, max_age, missing };
+    let region = params.opt_text("region");
+    Arc::new(Metric { services: services.clone(), queries: asked.queries, name: asked.name, region, delay, rules })
 }
 
-impl Metric {
-    fn name(&self) -> String {
-        match &self.query {
-            MetricQuery::Metric { namespace, metric, stat, .. } => format!("{stat} of {namespace} {metric}"),
-            MetricQuery::Expression(text) => text.clone(),
-        }
+fn limits(params: &mut Params<'_>) -> Limits {
+    let limits = Limits { max: params.opt_number("max"), min: params.opt_number("min") };
+    if !params.has("max") && !params.has("min") {
+        let words = "`cloudwatch.metric` needs a limit";
+        let at = params.place();
+        params.mistake(at, words, "`max` or `min` is missing here", Some("give `max`, `min` or both".into()));
     }
-
-    fn limits(&self) -> String {
-        let max = self.max.map(|max| format!("at most {max}"));
-        let min = self.min.map(|min| format!("at least {min}"));
-        [max, min].into_iter().flatten().collect::<Vec<_>>().join(" and ")
+    if let (Some(max), Some(min)) = (limits.max, limits.min)
+        && min > max
+    {
+        let at = params.place_of("min");
+        params.mistake(at, "`min` is above `max`", "no value is within", None);
     }
-
-    /// How far a value is beyond its limit; negative: within.
-    fn beyond(&self, value: f64) -> f64 {
-        let above = self.max.map_or(f64::NEG_INFINITY, |max| value - max);
-        let below = self.min.map_or(f64::NEG_INFINITY, |min| min - value);
-        above.max(below)
-    }
-
-    fn judge(&self, series: &[Series], at: DateTime<Utc>) -> Result<Seen, Failure> {
-        let no_data = |words: String| Err(Failure::new(Class::NotYet, words));
-        let samples: Vec<_> =
-            series.iter().flat_map(|one| one.samples.iter().map(move |sample| (one, *sample))).collect();
-        let window = short_duration(self.window);
-        let Some((_, newest)) = samples.iter().max_by_key(|(_, sample)| sample.at) else {
-            return no_data(format!("no data in the last {window}"));
-        };
-        let age = (at - newest.at).to_std().unwrap_or_default();
-        let told = format!("{} samples, newest {} old", samples.len(), short_duration(age));
-        if u64::try_from(samples.len()).is_ok_and(|n| n < self.min_samples) {
-            return no_data(format!("no data: only {told}, wanted {} samples in {window}", self.min_samples));
-        }
-        if self.max_age.is_some_and(|most| age > most) {
-            return no_data(format!(
-                "no data: {told}, wanted one within {}",
-                short_duration(self.max_age.unwrap_or_default())
-            ));
-        }
-        if series.iter().any(|one| one.partial) {
-            return no_data(format!("no data: CloudWatch gave only a part, {told}"));
-        }
-        let worst = samples.iter().max_by(|(_, a), (_, b)| self.beyond(a.value).total_cmp(&self.beyond(b.value)));
-        let Some((one, worst)) = worst else { return no_data(format!("no data in the last {window}")) };
-        let label = if series.len() > 1 { format!(" ({})", one.label) } else { String::new() };
-        let line = format!("worst {}{label} of {told}; wanted {}", short_number(worst.value), self.limits());
-        if self.beyond(worst.value) > 0.0 {
-            return no_data(line);
-        }
-        let evidence = json!({ "worst": worst.value, "newest": newest.value, "samples": samples.len(), "age_s": age.as_secs(), "series": series.len() });
-        Ok(Seen::new(line).value(worst.value).with(evidence))
-    }
+    limits
 }
 
-/// At most four digits after the point.
-fn short_number(value: f64) -> String {
-    let text = format!("{value:.4}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+/// The last whole periods, as many as the window holds, that ended at least `delay` ago. Periods begin at
+/// multiples of their length.
+fn stretch(at: DateTime<Utc>, delay: Duration, period: Duration, window: Duration) -> (DateTime<Utc>, DateTime<Utc>) {
+    let seconds = |d: Duration| i64::try_from(d.as_secs()).unwrap_or(i64::MAX / 4);
+    let step = seconds(period).max(1);
+    let end = (at.timestamp() - seconds(delay)).div_euclid(step) * step;
+    let length = seconds(window + period - Duration::from_secs(1)) / step * step;
+    let moment = |s| DateTime::from_timestamp(s, 0).unwrap_or(DateTime::UNIX_EPOCH);
+    let end = moment(end);
+    (end.checked_sub_signed(TimeDelta::seconds(length)).unwrap_or(DateTime::UNIX_EPOCH), end)
 }
 
 impl Check for Metric {
     fn looks(&self) -> String {
-        let window = short_duration(self.window);
-        format!("CloudWatch GetMetricData {} over {window} expects {}", self.name(), self.limits())
+        let Rules { limits, window, .. } = &self.rules;
+        let place = self.region.as_ref().map(|region| format!(" in {region}")).unwrap_or_default();
+        let zero = if self.rules.missing == Missing::Zero { ", missing counted as 0" } else { "" };
+        let window = short_duration(*window);
+        format!("CloudWatch GetMetricData {}{place} over {window} expects {}{zero}", self.name, limits.words())
+    }
+
+    fn needs(&self) -> Vec<Permission> {
+        // It takes no resource ("Actions, resources, and condition keys for Amazon CloudWatch").
+        vec![Permission::anywhere("cloudwatch:GetMetricData")]
     }
 
     fn every(&self) -> Duration {
         Duration::from_secs(5)
-    }
-
-    fn needs(&self) -> Vec<Permission> {
-        vec![Permission::anywhere("cloudwatch:GetMetricData")]
     }
 
     fn fence<'a>(&'a self) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {
@@ -238,9 +225,28 @@ impl Check for Metric {
 
     fn check<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<Seen, Failure>> {
         Box::pin(async move {
-            let patience = Patience::of(cx);
-            let series = self.services.aws.metric_data(&self.query, self.period, self.window, &patience).await?;
-            self.judge(&series, now())
+            let stretch = stretch(now(), self.delay, self.rules.period, self.rules.window);
+            let aws = &self.services.aws;
+            let data = aws.metric_data(&self.queries, stretch, self.region.as_deref(), &Patience::of(cx)).await?;
+            let ids = self.queries.iter().filter(|query| query.returned).map(|query| query.id.as_str());
+            self.rules.judge(&ids.collect::<Vec<_>>(), &data, now())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_is_whole_periods_that_are_over() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let s = Duration::from_secs;
+        let of = |delay, period, window| stretch(at("2026-12-06T01:33:47.900Z"), s(delay), s(period), s(window));
+        assert_eq!(of(60, 60, 300), (at("2026-12-06T01:27:00Z"), at("2026-12-06T01:32:00Z")));
+        assert_eq!(of(0, 60, 61), (at("2026-12-06T01:31:00Z"), at("2026-12-06T01:33:00Z")), "rounded up");
+        assert_eq!(of(10, 10, 30), (at("2026-12-06T01:33:00Z"), at("2026-12-06T01:33:30Z")));
+        assert_eq!(of(1, 1, 3), (at("2026-12-06T01:33:43Z"), at("2026-12-06T01:33:46Z")));
+        assert_eq!(of(60, 3600, 3600), (at("2026-12-06T00:00:00Z"), at("2026-12-06T01:00:00Z")));
     }
 }

@@ -12,6 +12,8 @@ mod aws_read;
 #[cfg(feature = "aws")]
 mod cloudformation_in_sync;
 #[cfg(feature = "aws")]
+mod cloudwatch_alarms;
+#[cfg(feature = "aws")]
 mod cloudwatch_metric;
 mod command;
 mod dns;
@@ -32,6 +34,8 @@ mod ecs_scale;
 mod ecs_steady;
 #[cfg(feature = "aws")]
 mod elb_healthy;
+#[cfg(feature = "aws")]
+mod held;
 #[cfg(feature = "heroku")]
 mod heroku;
 #[cfg(feature = "heroku")]
@@ -59,6 +63,8 @@ mod route53_weights;
 #[cfg(feature = "aws")]
 mod s3_synced;
 mod scheduler_switch;
+#[cfg(feature = "aws")]
+mod sqs_depth;
 mod stop;
 mod terraform_clean;
 mod tls_certificate;
@@ -118,6 +124,7 @@ pub static ALL: &[&Kind] = &[
     #[cfg(feature = "aws")]
     &cloudformation_in_sync::KIND,
     &aws_read::KIND,
+    &cloudwatch_alarms::KIND,
     #[cfg(feature = "aws")]
     &cloudwatch_metric::KIND,
     &command::KIND,
@@ -158,6 +165,7 @@ pub static ALL: &[&Kind] = &[
     &s3_synced::KIND,
     &scheduler_switch::KIND,
     &route53_weights::KIND,
+    &sqs_depth::KIND,
     &stop::KIND,
     &terraform_clean::KIND,
     &tls_certificate::KIND,

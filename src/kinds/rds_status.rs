@@ -12,7 +12,7 @@ use crate::{
     plan::{Check, Cx, Doubt, Identity, Param, Params, Permission, Seen, Shape},
     services::{
         Services,
-        aws::{Database, Maintenance, Patience, Weekly, Which, moment, now},
+        aws::{Database, Maintenance, Patience, Weekly, WhichDatabase, moment, now},
     },
 };
 
@@ -91,7 +91,7 @@ const SOON: Duration = Duration::from_secs(12 * 3600);
 
 struct Status {
     services: Arc<Services>,
-    which: Which,
+    which: WhichDatabase,
     status: String,
     engine: Option<String>,
     version: Option<String>,
@@ -111,17 +111,17 @@ fn bind(params: &mut Params<'_>, services: &Arc<Services>) -> Arc<dyn Check> {
         (Some(_), Some(_)) => {
             let at = params.place_of("cluster");
             params.mistake(at, "`cluster` does not go with `instance`", "give one or the other", None);
-            Which::Instance(String::new())
+            WhichDatabase::Instance(String::new())
         }
-        (Some(instance), None) => Which::Instance(instance),
-        (None, Some(cluster)) => Which::Cluster(cluster),
+        (Some(instance), None) => WhichDatabase::Instance(instance),
+        (None, Some(cluster)) => WhichDatabase::Cluster(cluster),
         (None, None) => {
             if !params.has("instance") && !params.has("cluster") {
                 let at = params.place();
                 let words = "`rds.status` needs `instance` or `cluster`";
                 params.mistake(at, words, "neither is given here", None);
             }
-            Which::Instance(String::new())
+            WhichDatabase::Instance(String::new())
         }
     };
     let promoted = params.opt_flag("promoted");
@@ -176,7 +176,7 @@ impl Status {
         }
         let members = found.members.iter().filter(|(_, state)| *state != self.status);
         wrong.extend(members.map(|(id, state)| format!("instance {id} is {state}, wanted {}", self.status)));
-        if matches!(self.which, Which::Cluster(_)) && found.members.is_empty() {
+        if matches!(self.which, WhichDatabase::Cluster(_)) && found.members.is_empty() {
             wrong.push("the cluster has no instance".into());
         }
         if let Some(engine) = self.engine.as_ref().filter(|engine| **engine != found.engine) {
@@ -314,8 +314,8 @@ impl std::fmt::Display for Opens {
 impl Check for Status {
     fn looks(&self) -> String {
         let what = match &self.which {
-            Which::Instance(id) => format!("RDS DescribeDBInstances {id}"),
-            Which::Cluster(id) => format!("RDS DescribeDBClusters {id} and its instances"),
+            WhichDatabase::Instance(id) => format!("RDS DescribeDBInstances {id}"),
+            WhichDatabase::Cluster(id) => format!("RDS DescribeDBClusters {id} and its instances"),
         };
         let quiet = self.quiet.map(|time| format!(", no maintenance for {}", short_duration(time)));
         format!("{what} expects {}{}", self.status, quiet.unwrap_or_default())
@@ -325,9 +325,9 @@ impl Check for Status {
         let aws = &self.services.aws;
         let arn = aws.arn("rds", &self.which.resource());
         let mut needs = match &self.which {
-            Which::Instance(_) => vec![Permission::new("rds:DescribeDBInstances", arn.clone())],
+            WhichDatabase::Instance(_) => vec![Permission::new("rds:DescribeDBInstances", arn.clone())],
             // The instances of a cluster are found by a filter, and their names are not known beforehand.
-            Which::Cluster(_) => vec![
+            WhichDatabase::Cluster(_) => vec![
                 Permission::new("rds:DescribeDBClusters", arn.clone()),
                 Permission::new("rds:DescribeDBInstances", aws.arn("rds", "db:*")),
             ],

@@ -75,7 +75,10 @@ async fn publish(world: &Handle, host: &str, seconds: BTreeMap<i64, Vec<Visit>>)
                     ("OldOriginShare", percent(&|visit| visit.old)),
                     ("Latency", visits.iter().map(|visit| visit.took.as_secs_f64() * 1000.0).collect()),
                 ];
-                for (name, values) in numbers {
+                // Written only when there are any, as a load balancer's counts of 5xx are.
+                let errors = vec![1.0; visits.iter().filter(|visit| visit.failed).count()];
+                let numbers = numbers.into_iter().chain([("Errors", errors)]);
+                for (name, values) in numbers.filter(|(_, values)| !values.is_empty()) {
                     let metric =
                         Metric { namespace: NAMESPACE.into(), name: name.into(), dimensions: dimensions.clone() };
                     world.live.metrics.put(metric, at, values);

@@ -9,8 +9,20 @@ use serde::{Deserialize, Serialize};
 use super::{
     Fault,
     aws::{
-        acm::Acm, cloudformation::CloudFormation, ecr::Ecr, ecs::Ecs, events::Rule, iam::Guard, logs::Access,
-        metrics::Metrics, rds::Rds, route53::{HealthChecks, Zone}, s3::S3, scheduler::Schedule,
+        acm::Acm,
+        alarms::Alarms,
+        cloudformation::CloudFormation,
+        ecr::Ecr,
+        ecs::Ecs,
+        events::Rule,
+        iam::Guard,
+        logs::Access,
+        metrics::Metrics,
+        rds::Rds,
+        route53::{HealthChecks, Zone},
+        s3::S3,
+        scheduler::Schedule,
+        sqs::Queues,
     },
     dns::Cache,
     fault::Armed,
@@ -36,7 +48,7 @@ pub struct Effect {
     pub n: u64,
     /// When.
     pub at: DateTime<Utc>,
-    /// `route53`, `ecs`, `cloudwatch`, `heroku`, `web`.
+    /// `route53`, `ecs`, `cloudwatch`, `sqs`, `heroku`, `web`.
     pub service: String,
     /// The API's own name of it.
     pub operation: String,
@@ -64,6 +76,7 @@ pub(super) struct World {
     pub cloudformation: CloudFormation,
     pub ecr: Ecr,
     pub health: HealthChecks,
+    pub alarms: Alarms,
     pub ecs: Ecs,
     pub rds: Rds,
     pub s3: S3,
@@ -72,6 +85,7 @@ pub(super) struct World {
     /// EventBridge Scheduler's schedules.
     pub schedules: Vec<Schedule>,
     pub heroku: Heroku,
+    pub queues: Queues,
     pub shop: Shop,
     /// True: it differs from what is on disk. Progress of time alone does not count: it can be worked out again.
     #[serde(skip)]
@@ -96,6 +110,8 @@ pub(super) struct Live {
     pub route53: VecDeque<Moment>,
     /// CloudWatch's numbers; they have a file of their own.
     pub metrics: Metrics,
+    /// The minute up to which the queues' numbers are written.
+    pub queues_told: Option<Moment>,
     /// Heroku requests left.
     pub heroku: Rate,
     /// The two resolvers' caches.
@@ -115,10 +131,12 @@ impl World {
             rds: Rds::new(&names, now),
             s3: S3::new(&names, now),
             health: HealthChecks::new(&names, now),
+            alarms: Alarms::new(&names, now),
             ecs: super::story::ecs(&names, &mut seed, now),
             rules: Rule::story(&names, now),
             schedules: Schedule::story(&names, now),
             heroku: super::story::heroku(&names, &mut seed, now),
+            queues: Queues::new(&names, &mut seed, now),
             shop: Shop::default(),
             names,
             seed,
@@ -156,6 +174,9 @@ impl World {
         }
         self.ecs.advance(&mut self.seed, now);
         self.heroku.advance(now);
+        self.queues.advance(now);
+        self.queues.publish(&mut self.live, now);
+        self.alarms.advance(&self.live.metrics, now);
     }
 
     /// Writes a change down.

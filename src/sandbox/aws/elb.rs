@@ -23,9 +23,31 @@ fn balancer(world: &World) -> (String, String) {
     (name, arn)
 }
 
-pub(super) fn answer(world: &World, action: &str, form: &Form, now: Moment) -> Result<Vec<Node>, No> {
+/// The ARN that IAM checks: what is described takes none.
+pub(super) fn resource(_world: &World, _action: &str, _form: &Form) -> String {
+    "*".into()
+}
+
+/// A list has one page here; what asks for another one holds a marker of nobody.
+fn one_page(form: &Form) -> Result<(), No> {
+    let size = field(form, "PageSize").map(|size| size.parse::<u32>().unwrap_or(0));
+    if size.is_some_and(|size| !(1..=400).contains(&size)) {
+        return Err((400, "ValidationError", "Member must have value between 1 and 400: pageSize".into()));
+    }
+    if field(form, "Marker").is_some_and(|marker| !marker.is_empty()) {
+        return Err((400, "ValidationError", "The marker is not valid".into()));
+    }
+    Ok(())
+}
+
+pub(super) fn answer(world: &mut World, action: &str, form: &Form, now: Moment) -> Result<Vec<Node>, No> {
+    match action {
+        "DescribeTargetGroups" | "DescribeLoadBalancers" => one_page(form)?,
+        _ => {}
+    }
     match action {
         "DescribeTargetHealth" => {
+            let unhealthy = world.strikes("elb.unhealthy");
             let group = field(form, "TargetGroupArn").unwrap_or_default();
             if group != target_group_arn(world) {
                 return Err((400, "TargetGroupNotFound", "One or more target groups not found".into()));
@@ -53,7 +75,10 @@ pub(super) fn answer(world: &World, action: &str, form: &Form, now: Moment) -> R
                     [
                         Node::of("Target", target),
                         Node::leaf("HealthCheckPort", 8080),
-                        Node::of("TargetHealth", state(health)),
+                        Node::of(
+                            "TargetHealth",
+                            state(health.filter(|_| !unhealthy).ok_or(unhealthy && health.is_some())),
+                        ),
                     ],
                 )
             });
@@ -121,16 +146,18 @@ pub(super) fn answer(world: &World, action: &str, form: &Form, now: Moment) -> R
     }
 }
 
-fn state(health: Option<Health>) -> Vec<Node> {
+/// A target's health; `Err(true)`: its health check fails, `Err(false)`: it is not registered.
+fn state(health: Result<Health, bool>) -> Vec<Node> {
     let with = |state, reason, description| {
         vec![Node::leaf("State", state), Node::leaf("Reason", reason), Node::leaf("Description", description)]
     };
     match health {
-        Some(Health::Initial) => with("initial", "Elb.RegistrationInProgress", "Target registration is in progress"),
-        Some(Health::Healthy) => vec![Node::leaf("State", "healthy")],
-        Some(Health::Draining) => {
+        Ok(Health::Initial) => with("initial", "Elb.RegistrationInProgress", "Target registration is in progress"),
+        Ok(Health::Healthy) => vec![Node::leaf("State", "healthy")],
+        Ok(Health::Draining) => {
             with("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress")
         }
-        None => with("unused", "Target.NotRegistered", "Target is not registered to the target group"),
+        Err(true) => with("unhealthy", "Target.ResponseCodeMismatch", "Health checks failed with these codes: [301]"),
+        Err(false) => with("unused", "Target.NotRegistered", "Target is not registered to the target group"),
     }
 }

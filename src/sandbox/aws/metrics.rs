@@ -78,26 +78,30 @@ impl Metrics {
         self.values.keys()
     }
 
-    /// A statistic by period, oldest first: periods begin at multiples of their length, as in CloudWatch.
-    /// `None` where the statistic is unknown.
+    /// A statistic of all values of some metrics, by period: periods begin at multiples of their length, as in
+    /// CloudWatch, and at `from` or later. Nothing where the statistic is unknown.
     pub fn series(
         &self,
-        metric: &Metric,
-        from: Moment,
-        to: Moment,
+        metrics: &[&Metric],
+        (from, to): (Moment, Moment),
         period: i64,
         stat: &str,
-    ) -> Option<Vec<(i64, f64)>> {
+    ) -> BTreeMap<i64, f64> {
         let mut buckets: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
-        for (at, value) in self.values.get(metric).into_iter().flatten() {
+        let period = period.max(1);
+        for (at, value) in metrics.iter().filter_map(|metric| self.values.get(*metric)).flatten() {
             let start = at.timestamp().div_euclid(period) * period;
             if start >= from.timestamp() && start < to.timestamp().max(from.timestamp() + 1) {
                 buckets.entry(start).or_default().push(*value);
             }
         }
-        statistic(&mut [0.0], stat)?;
-        Some(buckets.into_iter().filter_map(|(at, mut values)| Some((at, statistic(&mut values, stat)?))).collect())
+        buckets.into_iter().filter_map(|(at, mut values)| Some((at, statistic(&mut values, stat)?))).collect()
     }
+}
+
+/// True of the statistics that there are here.
+pub(super) fn is_statistic(stat: &str) -> bool {
+    statistic(&mut [0.0], stat).is_some()
 }
 
 /// `Average`, `Sum`, `Minimum`, `Maximum`, `SampleCount` or a percentile such as `p99` or `p99.9`.

@@ -2,6 +2,7 @@
 //! signature, as the real front doors do; each service answers in its own protocol.
 
 pub(super) mod acm;
+pub(super) mod alarms;
 mod cbor;
 pub(super) mod cloudformation;
 mod cloudwatch;
@@ -11,6 +12,7 @@ mod elb;
 pub(super) mod events;
 pub(super) mod iam;
 pub(super) mod logs;
+mod md5;
 pub(super) mod metrics;
 mod protocol;
 pub(super) mod rds;
@@ -19,6 +21,7 @@ pub(super) mod s3;
 pub(super) mod scheduler;
 mod secrets;
 mod sigv4;
+pub(super) mod sqs;
 mod sts;
 
 use std::time::Duration;
@@ -93,6 +96,7 @@ fn service_of(asked: &Asked) -> String {
         ("Logs_20140328", "logs"),
         ("GraniteService", "monitoring"),
         ("secretsmanager", "secretsmanager"),
+        ("AmazonSQS", "sqs"),
         ("AmazonSSM", "ssm"),
         ("AWSEvents", "events"),
     ];
@@ -177,6 +181,8 @@ fn dispatch(world: &mut World, caller: &Caller<'_>, service: &str, now: Moment) 
             })
             .unwrap_or_else(no)
         }
+        "sqs" => json_service(caller, |operation, params| sqs::answer(world, caller, operation, params, now))
+            .unwrap_or_else(no),
         "sts" => {
             query_service(caller, "https://sts.amazonaws.com/doc/2011-06-15/", |action, _| sts::answer(world, action))
                 .unwrap_or_else(no)

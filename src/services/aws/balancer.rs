@@ -7,6 +7,17 @@ const ELB: Service<'_> =
     Service::new("Elastic Load Balancing", "elasticloadbalancing", "Elastic Load Balancing v2", "2015-12-01");
 const GROUPS: Call<'_> = Call::reads(ELB.name, "DescribeTargetGroups", "elasticloadbalancing:DescribeTargetGroups");
 const HEALTH: Call<'_> = Call::reads(ELB.name, "DescribeTargetHealth", "elasticloadbalancing:DescribeTargetHealth");
+/// Pages of target groups that are followed: 400 groups each, and an account has at most 3000 of them.
+const PAGES: usize = 20;
+
+/// A target group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetGroup {
+    /// Its name.
+    pub name: String,
+    /// Its ARN.
+    pub arn: String,
+}
 
 /// A target and its health.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,29 +26,59 @@ pub struct Target {
     pub id: String,
     /// `initial`, `healthy`, `unhealthy`, `unhealthy.draining`, `unused`, `draining`, `unavailable`.
     pub state: String,
-    /// Why, where it is not healthy.
+    /// AWS's code of why it is not healthy: `Target.ResponseCodeMismatch`.
     pub reason: String,
+    /// The same in words.
+    pub words: String,
+}
+
+/// The name in a target group's ARN: `…:targetgroup/NAME/0123456789abcdef`.
+fn name_in(arn: &str) -> &str {
+    arn.split('/').nth(1).unwrap_or(arn)
 }
 
 impl Aws {
-    /// The ARN of a target group, by ARN or name.
+    /// Target groups by ARN or name, in that order. ARNs are taken as they are.
     ///
     /// # Errors
-    /// `Misconfigured` where there is none.
-    pub async fn target_group(&self, group: &str, patience: &Patience) -> Result<String, Failure> {
-        if group.starts_with("arn:") {
-            return Ok(group.to_owned());
+    /// `Misconfigured` where one of the names is nobody's, `Denied`, `FailedNothingDone`.
+    pub async fn target_groups(&self, groups: &[String], patience: &Patience) -> Result<Vec<TargetGroup>, Failure> {
+        let names: Vec<&String> = groups.iter().filter(|group| !group.starts_with("arn:")).collect();
+        let mut known = Vec::new();
+        let mut marker = String::new();
+        for _ in 0..PAGES {
+            if names.is_empty() {
+                break;
+            }
+            let name = |(n, name): (usize, &&String)| (format!("Names.member.{}", n + 1), (*name).clone());
+            let mut params: Vec<_> = names.iter().enumerate().map(name).collect();
+            if !marker.is_empty() {
+                params.push(("Marker".into(), std::mem::take(&mut marker)));
+            }
+            let answer = self.query(&ELB, &GROUPS, &params, patience).await?;
+            known.extend(answer.members("DescribeTargetGroupsResult/TargetGroups").map(|group| TargetGroup {
+                name: group.text("TargetGroupName").to_owned(),
+                arn: group.text("TargetGroupArn").to_owned(),
+            }));
+            answer.text("DescribeTargetGroupsResult/NextMarker").clone_into(&mut marker);
+            if marker.is_empty() {
+                break;
+            }
         }
-        let params = [("Names.member.1".to_owned(), group.to_owned())];
-        let answer = self.query(&ELB, &GROUPS, &params, patience).await?;
-        let arn = answer
-            .members("DescribeTargetGroupsResult/TargetGroups")
-            .map(|group| group.text("TargetGroupArn").to_owned())
-            .next();
-        arn.ok_or_else(|| Failure::new(Class::Misconfigured, format!("no target group is named {group}")))
+        if !marker.is_empty() {
+            return Err(Failure::new(Class::NotYet, format!("no data: more than {PAGES} pages of target groups")));
+        }
+        let find = |group: &String| {
+            if group.starts_with("arn:") {
+                return Ok(TargetGroup { name: name_in(group).to_owned(), arn: group.clone() });
+            }
+            let found = known.iter().find(|known| known.name == *group).cloned();
+            found.ok_or_else(|| Failure::new(Class::Misconfigured, format!("no target group is named {group}")))
+        };
+        groups.iter().map(find).collect()
     }
 
-    /// Every target of a group, by its ARN.
+    /// Every target of a group, by its ARN. AWS tells them all at once: there are no pages.
     ///
     /// # Errors
     /// `Misconfigured` where there is no such group, `Denied`, `FailedNothingDone`.
@@ -50,11 +91,8 @@ impl Aws {
             Target {
                 id: if port.is_empty() { id.to_owned() } else { format!("{id}:{port}") },
                 state: one.text("TargetHealth/State").to_owned(),
-                reason: [one.text("TargetHealth/Reason"), one.text("TargetHealth/Description")]
-                    .into_iter()
-                    .filter(|text| !text.is_empty())
-                    .collect::<Vec<_>>()
-                    .join(": "),
+                reason: one.text("TargetHealth/Reason").to_owned(),
+                words: one.text("TargetHealth/Description").to_owned(),
             }
         });
         Ok(targets.collect())

@@ -62,11 +62,13 @@ const FORBIDDEN: &[&str] =
     &["AccessDenied", "AccessDeniedException", "NotAuthorized", "OptInRequired", "UnauthorizedOperation"];
 /// Names something that is not there, or says it in a way that can never work.
 const MISNAMED: &[&str] = &[
+    "AWS.SimpleQueueService.NonExistentQueue",
     "ClusterNotFoundException",
     "DBClusterNotFoundFault",
     "DBInstanceNotFound",
     "InvalidArnException",
     "InvalidBucketName",
+    "InvalidAddress",
     "InvalidDomainName",
     "InvalidParameter",
     "InvalidParameterCombination",
@@ -79,6 +81,7 @@ const MISNAMED: &[&str] = &[
     "ParameterNotFound",
     "ParameterVersionNotFound",
     "RepositoryNotFoundException",
+    "QueueDoesNotExist",
     "ResourceNotFoundException",
     "ResourceNotFoundFault",
     "ServiceNotFoundException",

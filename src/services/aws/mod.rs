@@ -8,6 +8,7 @@
 //! ```
 
 mod acm;
+mod alarms;
 mod arn;
 mod balancer;
 mod call;
@@ -18,6 +19,7 @@ mod errors;
 mod identity;
 mod logs;
 mod metrics;
+mod queues;
 mod rds;
 mod read;
 mod records;
@@ -50,7 +52,8 @@ use crate::{
     runbook::Env,
 };
 pub use acm::{Certificate, Validation, covers};
-pub use balancer::Target;
+pub use alarms::{Alarm, WhichAlarms};
+pub use balancer::{Target, TargetGroup};
 pub use call::Patience;
 pub use cloudformation::{Detection, Drifted, Stack};
 pub use ecr::{Image, Platform, Repository, Scan};
@@ -60,8 +63,9 @@ pub use ecs::{
 };
 pub use identity::Caller;
 pub use logs::{LogEvent, LogFound, log_clock};
-pub use metrics::{MetricQuery, Sample, Series};
-pub use rds::{Database, Maintenance, Which};
+pub use metrics::{MetricData, MetricQuery, Sample, Series, Source};
+pub use queues::{Depth, NoQueue, QueueRef};
+pub use rds::{Database, Maintenance, WhichDatabase};
 pub use read::{KNOWN, PROTOCOLS, Protocol, Reading, iam_action, known_service, opens, refused};
 pub use records::{Alias, Cidr, Geo, GeoProximity, RecordSet, agree, difference};
 pub(crate) use records::{plain_value, told_values};

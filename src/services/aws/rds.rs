@@ -15,14 +15,14 @@ const PAGES: usize = 20;
 
 /// What is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Which {
+pub enum WhichDatabase {
     /// A DB instance.
     Instance(String),
     /// An Aurora or Multi-AZ DB cluster.
     Cluster(String),
 }
 
-impl Which {
+impl WhichDatabase {
     /// Its identifier.
     #[must_use]
     pub fn id(&self) -> &str {
@@ -90,16 +90,16 @@ impl Aws {
     ///
     /// # Errors
     /// `Misconfigured` where there is none of that name, `Denied`, `FailedNothingDone`.
-    pub async fn database(&self, which: &Which, patience: &Patience) -> Result<Database, Failure> {
+    pub async fn database(&self, which: &WhichDatabase, patience: &Patience) -> Result<Database, Failure> {
         match which {
-            Which::Instance(id) => {
+            WhichDatabase::Instance(id) => {
                 let params = [("DBInstanceIdentifier".to_owned(), id.clone())];
                 let answer = self.query(&RDS, &INSTANCES, &params, patience).await?;
                 let found = answer.each("DescribeDBInstancesResult/DBInstances", "DBInstance").next();
                 let found = found.filter(|found| named(found, "DBInstanceIdentifier", id));
                 instance(found.ok_or_else(|| missing("instance", id))?)
             }
-            Which::Cluster(id) => {
+            WhichDatabase::Cluster(id) => {
                 let params = [("DBClusterIdentifier".to_owned(), id.clone())];
                 let answer = self.query(&RDS, &CLUSTERS, &params, patience).await?;
                 let found = answer.each("DescribeDBClustersResult/DBClusters", "DBCluster").next();

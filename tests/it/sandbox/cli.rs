@@ -151,7 +151,13 @@ async fn the_aws_cli_reads_metrics_and_secrets() {
     // The CLI prints a time as it came over the wire: in CBOR, as a number.
     let day = data["MetricDataResults"][0]["Timestamps"][0].as_f64().unwrap_or_else(|| panic!("{data}"));
     assert!(day > 1.7e9 && day % 86400.0 == 0.0, "{data}: a period begins at a multiple of its length");
-    assert!(aws.json("cloudwatch describe-alarms").await["MetricAlarms"].as_array().unwrap().is_empty());
+    let alarms = aws.json("cloudwatch describe-alarms --alarm-types MetricAlarm CompositeAlarm --page-size 1").await;
+    assert_eq!(alarms["MetricAlarms"][1]["AlarmName"], "acme-latency");
+    assert_eq!(alarms["CompositeAlarms"][0]["StateValue"], "OK", "the pages join up");
+    let url = aws.json("sqs get-queue-url --queue-name acme-jobs").await["QueueUrl"].as_str().unwrap().to_owned();
+    aws.ok(&format!("sqs send-message --queue-url {url} --message-body hello --delay-seconds 900")).await;
+    let depth = aws.json(&format!("sqs get-queue-attributes --queue-url {url} --attribute-names All")).await;
+    assert_eq!(depth["Attributes"]["ApproximateNumberOfMessagesDelayed"], "1");
     let secret = aws.json("secretsmanager get-secret-value --secret-id acme/prod/database-url").await;
     assert!(secret["SecretString"].as_str().unwrap().starts_with("postgres://"));
     let missing = aws.refused("secretsmanager get-secret-value --secret-id nope").await;

@@ -10,6 +10,7 @@ mod query;
 mod reads;
 mod restart;
 mod route53;
+mod watch;
 mod web;
 
 use std::{

@@ -14,7 +14,12 @@ use reqwest::{Response, StatusCode};
 
 use super::{http, until, world};
 
-async fn post(world: &Sandbox, service: &str, form: &str) -> Response {
+pub async fn post(world: &Sandbox, service: &str, form: &str) -> Response {
+    signed(world, service, &[("content-type", "application/x-www-form-urlencoded")], form).await
+}
+
+/// A POST with these headers, signed.
+pub async fn signed(world: &Sandbox, service: &str, headers: &[(&str, &str)], body: &str) -> Response {
     let at = world.endpoints();
     let identity = Credentials::new(at.access_key_id, at.secret_access_key, None, None, "test").into();
     let params = v4::SigningParams::builder()
@@ -26,17 +31,17 @@ async fn post(world: &Sandbox, service: &str, form: &str) -> Response {
         .build()
         .unwrap();
     let url = format!("{}/", at.aws);
-    let kind = [("content-type", "application/x-www-form-urlencoded")];
-    let signable = SignableRequest::new("POST", &url, kind.into_iter(), SignableBody::Bytes(form.as_bytes())).unwrap();
+    let signable =
+        SignableRequest::new("POST", &url, headers.iter().copied(), SignableBody::Bytes(body.as_bytes())).unwrap();
     let (instructions, _) = sign(signable, &params.into()).unwrap().into_parts();
-    let mut request = http().post(url).header(kind[0].0, kind[0].1).body(form.to_owned());
-    for (name, value) in instructions.headers() {
+    let mut request = http().post(url).body(body.to_owned());
+    for (name, value) in headers.iter().copied().chain(instructions.headers()) {
         request = request.header(name, value);
     }
     request.send().await.unwrap()
 }
 
-async fn text(world: &Sandbox, service: &str, form: &str) -> String {
+pub async fn text(world: &Sandbox, service: &str, form: &str) -> String {
     let said = post(world, service, form).await;
     let status = said.status();
     assert!(said.headers().contains_key("x-amzn-requestid"));
@@ -46,7 +51,7 @@ async fn text(world: &Sandbox, service: &str, form: &str) -> String {
 }
 
 /// Texts of every element of a name, in order.
-fn all<'a>(xml: &'a str, name: &str) -> Vec<&'a str> {
+pub fn all<'a>(xml: &'a str, name: &str) -> Vec<&'a str> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     xml.split(&open).skip(1).map(|rest| rest.split(&close).next().unwrap()).collect()
 }
@@ -78,8 +83,8 @@ async fn who_we_are() {
     let unknown = post(&world, "sts", "Action=AssumeRole").await;
     assert_eq!(unknown.status(), 400);
     assert_eq!(all(&unknown.text().await.unwrap(), "Code"), ["InvalidAction"]);
-    let service = post(&world, "sqs", "Action=ListQueues").await;
-    assert!(service.text().await.unwrap().contains("service `sqs` is not part of the sandbox"));
+    let service = post(&world, "sns", "Action=ListTopics").await;
+    assert!(service.text().await.unwrap().contains("service `sns` is not part of the sandbox"));
 }
 
 #[tokio::test]
@@ -125,7 +130,7 @@ async fn no_data_and_bad_questions() {
         &MetricDataQueries.member.1.Id=e&MetricDataQueries.member.1.Expression=m1*2",
     )
     .await;
-    assert!(math.text().await.unwrap().contains("metric math is not part of the sandbox"));
+    assert!(math.text().await.unwrap().contains("Error in expression 'e': Unknown identifier: m1"));
 }
 
 #[tokio::test]

@@ -1,12 +1,17 @@
-//! CloudWatch: metric values, in the three protocols that its clients speak: a query form, JSON and
-//! CBOR. Each is read into one JSON shape and written from one.
+//! CloudWatch: metric values and alarms, in the three protocols that its clients speak: a query form, JSON
+//! and CBOR. Each is read into one JSON shape and written from one.
+
+pub(super) mod data;
+mod math;
+mod parse;
+mod search;
 
 use std::collections::BTreeMap;
 
 use chrono::DateTime;
 use serde_json::{Value, json};
 
-use super::{Caller, No, cbor, metrics::Metric, protocol::tree, query_service};
+use super::{Caller, No, alarms, cbor, metrics::Metric, protocol::tree, query_service};
 use crate::sandbox::{
     http::Reply,
     world::{Moment, World, iso},
@@ -39,7 +44,7 @@ pub(super) fn answer(world: &mut World, caller: &Caller<'_>, now: Moment) -> Res
 fn children(value: &Value) -> Vec<Node> {
     let node = |name: &str, value: &Value| match value {
         Value::Array(list) => Node::of(name, list.iter().map(|value| member("member", value, name == "Timestamps"))),
-        value => member(name, value, name == "Timestamp"),
+        value => member(name, value, name.ends_with("Timestamp")),
     };
     value.as_object().into_iter().flatten().map(|(name, value)| node(name, value)).collect()
 }
@@ -55,17 +60,17 @@ fn member(name: &str, value: &Value, time: bool) -> Node {
     }
 }
 
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
 
 /// A number that a form carries as text.
-fn number(value: &Value) -> Option<f64> {
+pub(super) fn number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.parse().ok())
 }
 
 /// A moment: seconds (JSON, CBOR) or a date (form).
-fn moment(value: &Value) -> Option<Moment> {
+pub(super) fn moment(value: &Value) -> Option<Moment> {
     match value {
         Value::String(text) => DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc()),
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds of this era fit")]
@@ -73,7 +78,7 @@ fn moment(value: &Value) -> Option<Moment> {
     }
 }
 
-fn metric(value: &Value, namespace: &str) -> Metric {
+pub(super) fn metric(value: &Value, namespace: &str) -> Metric {
     let dimensions = value["Dimensions"].as_array().into_iter().flatten();
     let dimensions = dimensions.map(|pair| (text(pair, "Name").to_owned(), text(pair, "Value").to_owned())).collect();
     Metric { namespace: namespace.to_owned(), name: text(value, "MetricName").to_owned(), dimensions }
@@ -84,9 +89,14 @@ fn shown(metric: &Metric) -> Value {
     json!({ "Namespace": metric.namespace, "MetricName": metric.name, "Dimensions": dimensions })
 }
 
+/// The ARN that IAM checks; everything but alarms takes none.
+pub(super) fn resource(world: &World, operation: &str, params: &Value) -> String {
+    alarms::resource(world, operation, params)
+}
+
 fn operate(world: &mut World, caller: &Caller<'_>, operation: &str, params: &Value, now: Moment) -> Result<Value, No> {
     match operation {
-        "GetMetricData" => get(world, params, now),
+        "GetMetricData" => data::get(world, params, now),
         "ListMetrics" => {
             let wanted = |metric: &&Metric| {
                 let matches = |name: &str, value: &str| text(params, name).is_empty() || text(params, name) == value;
@@ -100,8 +110,7 @@ fn operate(world: &mut World, caller: &Caller<'_>, operation: &str, params: &Val
             Ok(json!({ "Metrics": world.live.metrics.all().filter(wanted).map(shown).collect::<Vec<_>>() }))
         }
         "PutMetricData" => put(world, caller, params, now),
-        "DescribeAlarms" => Ok(json!({ "MetricAlarms": [], "CompositeAlarms": [] })),
-        other => Err((400, "InvalidAction", format!("{other} is not part of the sandbox"))),
+        other => alarms::answer(world, &caller.request_id, other, params, now),
     }
 }
 
@@ -129,46 +138,4 @@ fn put(world: &mut World, caller: &Caller<'_>, params: &Value, now: Moment) -> R
     let detail = format!("{} datums", data.len());
     world.effect(now, ("cloudwatch", "PutMetricData"), namespace, detail, &caller.request_id);
     Ok(json!({}))
-}
-
-fn get(world: &mut World, params: &Value, now: Moment) -> Result<Value, No> {
-    let invalid = |message: String| (400, "ValidationError", message);
-    let (Some(from), Some(to)) = (moment(&params["StartTime"]), moment(&params["EndTime"])) else {
-        return Err(invalid("The parameters StartTime and EndTime are required.".into()));
-    };
-    if from >= to {
-        return Err(invalid("The parameter StartTime must be less than the parameter EndTime.".into()));
-    }
-    let silent = world.strikes("cloudwatch.no_data");
-    let oldest_first = text(params, "ScanBy") == "TimestampAscending";
-    let mut results = Vec::new();
-    for query in params["MetricDataQueries"].as_array().into_iter().flatten() {
-        let id = text(query, "Id");
-        let stat = &query["MetricStat"];
-        if !stat.is_object() {
-            return Err(invalid(format!(
-                "Error in expression of query '{id}': metric math is not part of the sandbox"
-            )));
-        }
-        let metric = metric(&stat["Metric"], text(&stat["Metric"], "Namespace"));
-        #[expect(clippy::cast_possible_truncation, reason = "a period is at most a day")]
-        let period = number(&stat["Period"]).unwrap_or(60.0) as i64;
-        if !matches!(period, 1 | 5 | 10 | 30) && (period < 60 || period % 60 != 0) {
-            return Err(invalid(format!(
-                "The value {period} for parameter Period is not valid: 1, 5, 10, 30 or a multiple of 60"
-            )));
-        }
-        let name = text(stat, "Stat");
-        let series = world.live.metrics.series(&metric, from, to.min(now), period, name);
-        let series = series.ok_or_else(|| invalid(format!("The value {name} for parameter Stat is not supported.")))?;
-        let mut series = if silent { Vec::new() } else { series };
-        if !oldest_first {
-            series.reverse();
-        }
-        let label = query["Label"].as_str().unwrap_or(&metric.name);
-        let (times, values): (Vec<i64>, Vec<f64>) = series.into_iter().unzip();
-        results
-            .push(json!({ "Id": id, "Label": label, "Timestamps": times, "Values": values, "StatusCode": "Complete" }));
-    }
-    Ok(json!({ "MetricDataResults": results, "Messages": [] }))
 }
