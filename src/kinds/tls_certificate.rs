@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
-use chrono::Utc;
 use futures_util::future::BoxFuture;
 use serde_json::{Value as Json, json};
 
@@ -238,10 +237,10 @@ impl TlsCertificate {
     }
 
     /// What the runbook asked for beyond what every client does.
-    fn unwanted(&self, sight: &Sight, days: Option<i64>) -> Vec<String> {
+    fn unwanted(&self, sight: &Sight) -> Vec<String> {
         let mut wrong = Vec::new();
-        if let (Some(certificate), Some(days)) = (&sight.certificate, days) {
-            if (0..self.min_days).contains(&days) && certificate.not_after >= Utc::now() {
+        if let (Some(certificate), Some(days)) = (&sight.certificate, sight.days_left) {
+            if (0..self.min_days).contains(&days) {
                 let until = certificate.not_after.format("%Y-%m-%d %H:%M UTC");
                 wrong.push(format!("it ends on {until}, in {days} days, and {} are asked for", self.min_days));
             }
@@ -264,13 +263,11 @@ impl TlsCertificate {
 
     async fn look(&self) -> Result<Seen, Failure> {
         let sights = self.services.tls.look(&self.ask).await?;
-        let now = Utc::now();
-        let days = |sight: &Sight| sight.certificate.as_ref().map(|one| (one.not_after - now).num_days());
         let mut bad = Vec::new();
         let mut hint = None;
         for sight in &sights {
             let mut texts = sight.faults.iter().map(|fault| fault.text.clone()).collect::<Vec<_>>();
-            texts.extend(self.unwanted(sight, days(sight)));
+            texts.extend(self.unwanted(sight));
             hint = hint.or_else(|| sight.faults.iter().find_map(|fault| fault.hint.clone()));
             if sight.certificate.is_none() && texts.is_empty() {
                 texts.push("it showed no certificate".into());
@@ -292,7 +289,7 @@ impl TlsCertificate {
                 None => failure,
             });
         }
-        Ok(self.seen(&sights, sights.iter().filter_map(days).min().unwrap_or_default()))
+        Ok(self.seen(&sights, sights.iter().filter_map(|sight| sight.days_left).min().unwrap_or_default()))
     }
 
     fn seen(&self, sights: &[Sight], days: i64) -> Seen {

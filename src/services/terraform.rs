@@ -81,7 +81,7 @@ pub struct Plan {
     pub workspace: String,
     /// True where it says itself that there is nothing to do (exit code 0).
     pub clean: bool,
-    /// What it would do, in its order.
+    /// What it would do, by address.
     pub changes: Vec<Change>,
     /// What was changed behind its back.
     pub drift: Vec<Change>,
@@ -152,6 +152,9 @@ impl Ask {
         let ended = tool::run(tool, |piece| lines.take(piece, cx)).await.map_err(|broken| broken.reading(&what))?;
         lines.end(cx);
         let mut plan = Plan { binary: program, workspace, ..lines.plan };
+        // It tells them as its parallel walk comes by.
+        plan.changes.sort_by(|one, other| one.address.cmp(&other.address));
+        plan.drift.sort_by(|one, other| one.address.cmp(&other.address));
         match ended.code {
             Some(0) => {
                 plan.clean = true;

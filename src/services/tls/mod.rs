@@ -89,6 +89,8 @@ pub struct Sight {
     pub address: SocketAddr,
     /// The leaf, where it could be read.
     pub certificate: Option<Certificate>,
+    /// Whole days that the leaf is still valid; negative where it has expired.
+    pub days_left: Option<i64>,
     /// Certificates sent, the leaf included.
     pub chain: usize,
     /// `TLS 1.3`.
@@ -195,8 +197,16 @@ async fn meet(
     recorder: Recorder,
     deadline: Instant,
 ) -> Sight {
-    let mut sight =
-        Sight { address, certificate: None, chain: 0, protocol: None, cipher: None, alpn: None, faults: Vec::new() };
+    let mut sight = Sight {
+        address,
+        certificate: None,
+        days_left: None,
+        chain: 0,
+        protocol: None,
+        cipher: None,
+        alpn: None,
+        faults: Vec::new(),
+    };
     let (until, words) = limit(CONNECT, deadline, ask.timeout);
     let stream = match tokio::time::timeout_at(until, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,
@@ -266,6 +276,8 @@ fn judge(sight: &mut Sight, ask: &Ask, host: &ServerName<'static>, recorder: &Re
         Shown { verifier: recorder.verifier(), chain, read: &read, host, names: &names, forged: forged.as_ref() };
     sight.faults.extend(shown.faults(now));
     sight.certificate = read.into_iter().next();
+    let left = |leaf: &Certificate| (leaf.not_after - now).num_seconds().div_euclid(24 * 60 * 60);
+    sight.days_left = sight.certificate.as_ref().map(left);
 }
 
 fn config(recorder: &Arc<Recorder>, alpn: &[String]) -> Result<ClientConfig, rustls::Error> {

@@ -14,6 +14,8 @@ pub struct World {
     pub deployment: Json,
     pub sets: Vec<Json>,
     pub pods: Vec<Json>,
+    /// True while the controller has something to do.
+    pub rolling: bool,
     /// Looks until the roll-out is complete.
     pub left: u32,
     /// This many patches meet a version that has moved on.
@@ -60,6 +62,7 @@ impl World {
             deployment,
             sets: Vec::new(),
             pods: Vec::new(),
+            rolling: true,
             left: 0,
             conflicts: 0,
             hangs: false,
@@ -106,6 +109,7 @@ impl World {
                 "conditions": [{ "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "ReplicaSet \"web-2\" has timed out progressing." }] })
             }
         };
+        self.rolling = self.left > 0;
         self.left = self.left.saturating_sub(1);
         let set = self.sets.last().unwrap()["metadata"]["uid"].clone();
         let image = self.image().to_owned();
@@ -170,7 +174,7 @@ impl World {
             }
             let generation = self.deployment["metadata"]["generation"].as_i64().unwrap() + 1;
             self.deployment["metadata"]["generation"] = generation.into();
-            self.left = 2;
+            (self.left, self.rolling) = (2, true);
             self.touch();
         }
         answer(&self.deployment)
@@ -191,13 +195,15 @@ impl FakeKube {
         let world = Arc::new(Mutex::new(World::new()));
         let held = world.clone();
         let http = FakeHttp::start(move |asked| {
-            let mut world = held.lock().unwrap();
+            let mut world = held.lock().unwrap_or_else(|broken| broken.into_inner());
             let (path, query) = asked.path.split_once('?').unwrap_or((&asked.path, ""));
             if let Some((code, reason, message)) = world.refuses {
                 return status(code, reason, message);
             }
             let resource = |name: &str, kind: &str| json!({ "name": name, "singularName": "", "namespaced": true, "kind": kind, "verbs": ["get", "list", "patch"] });
             match (asked.method.as_str(), path) {
+                // Asked by the kubectl of cloud SDKs, which is a choice of several versions.
+                ("GET", "/version") => answer(&json!({ "major": "1", "minor": "32", "gitVersion": "v1.32.4" })),
                 ("GET", "/api") => answer(&json!({ "kind": "APIVersions", "versions": ["v1"] })),
                 ("GET", "/apis") => answer(&json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": [{ "name": "apps",
                     "versions": [{ "groupVersion": "apps/v1", "version": "v1" }], "preferredVersion": { "groupVersion": "apps/v1", "version": "v1" } }] })),
@@ -206,7 +212,7 @@ impl FakeKube {
                     "resources": [resource("deployments", "Deployment"), resource("replicasets", "ReplicaSet")] })),
                 ("GET", "/apis/apps/v1/namespaces/shop/deployments/web") => {
                     let now = world.deployment.clone();
-                    if world.left > 0 || now["status"]["observedGeneration"] != now["metadata"]["generation"] || world.image().ends_with(":broken") {
+                    if world.rolling {
                         world.follow();
                     }
                     answer(&now)
@@ -261,8 +267,9 @@ impl FakeKube {
 /// A page of a list; the selector must have come.
 fn listed(all: &[Json], page: usize, query: &str) -> Say {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let pairs =
-        pairs.map(|(key, value)| (key, percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned()));
+    let pairs = pairs.map(|(key, value)| {
+        (key, percent_encoding::percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy().into_owned())
+    });
     let pairs = pairs.collect::<std::collections::HashMap<_, _>>();
     assert_eq!(pairs.get("labelSelector").map(String::as_str), Some("app=web,tier in (a,b)"));
     let from = pairs.get("continue").and_then(|n| n.parse::<usize>().ok()).unwrap_or(0);

@@ -265,8 +265,13 @@ async fn what_is_no_handshake() {
         let failure = wrong(&at(&served, &ca, "")).await;
         assert!(failure.message.contains(sentence), "{failure:?}");
     }
-    let gone = shows(&ca.leaf(&server(&[HOST]))).await.address;
-    let text = format!("host = \"{HOST}\"\nconnect_to = \"{gone}\"\nca = \"{}\"", ca.ca().display());
+    let text = format!(
+        "host = \"{HOST}\"
+connect_to = \"127.0.0.1:{}\"
+ca = \"{}\"",
+        free_port(),
+        ca.ca().display()
+    );
     let failure = wrong(&text).await;
     assert!(failure.message.contains("nothing listens there"), "{failure:?}");
     // A chain that is larger than any client takes.
