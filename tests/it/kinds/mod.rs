@@ -25,6 +25,7 @@ mod route53_restore;
 mod route53_set_ttl;
 mod route53_switch;
 mod route53_weights;
+mod route53_zones;
 mod secrets;
 mod stop;
 mod wait;
