@@ -283,7 +283,7 @@ pub fn difference(word: &str, expected: &[RecordSet], found: &[RecordSet], wante
         let (before, now, then) = (of(expected, key), of(found, key), of(wanted, key));
         let what = match (&before, &now) {
             (Some(before), Some(now)) if before.same(now) => continue,
-            (Some(before), Some(now)) => format!("{}", differing(&before.differs(now))),
+            (Some(before), Some(now)) => differing(&before.differs(now)),
             (Some(_), None) => "it is gone".into(),
             (None, _) => "it is new".into(),
         };

@@ -35,7 +35,7 @@ pub use self::{
 use super::{
     Aws, Patience,
     call::{Call, Trouble},
-    errors::{Renew, garbled, sdk},
+    errors::{Renew, Said, garbled, said, sdk},
     records::RecordSet,
     xml::Node,
 };
@@ -208,14 +208,23 @@ fn whole(answer: &ListResourceRecordSetsOutput, raw: &Raw) -> Result<Vec<RecordS
     Ok(sets.collect())
 }
 
-/// The failure of a batch, with each of AWS's complaints as a line of its own.
+/// The failure of a batch. AWS has two shapes of a refused one: the usual error, and a list of complaints that the SDK
+/// does not read ("ChangeResourceRecordSets", API reference, errors).
 fn refused(error: &SdkError<ChangeResourceRecordSetsError, HttpResponse>, renew: &Renew) -> Trouble {
-    let Trouble { failure, again } = sdk(&CHANGE, error, renew);
-    let complaints = match error.as_service_error() {
-        Some(ChangeResourceRecordSetsError::InvalidChangeBatch(batch)) => batch.messages(),
-        _ => &[],
+    let raw = error.raw_response();
+    let root = raw.and_then(|raw| raw.body().bytes()).and_then(|body| Node::parse(&String::from_utf8_lossy(body)).ok());
+    let Some(root) = root.filter(|root| root.name == "InvalidChangeBatch") else {
+        return sdk(&CHANGE, error, renew);
     };
-    Trouble { failure: complaints.iter().fold(failure, |failure, line| failure.because(line)), again }
+    let all = root.at("Messages").map(|all| all.children.as_slice()).unwrap_or_default();
+    let all: Vec<&str> = all.iter().map(|message| message.text.trim()).collect();
+    let answer = Said {
+        status: raw.map_or(400, |raw| raw.status().as_u16()),
+        code: "InvalidChangeBatch",
+        message: &format!("[{}]", all.join(", ")),
+        request_id: root.text("RequestId"),
+    };
+    said(&CHANGE, &answer, renew)
 }
 
 fn batch(old: &[&RecordSet], new: &[&RecordSet], comment: &str) -> Result<ChangeBatch, BuildError> {

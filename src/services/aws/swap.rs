@@ -231,10 +231,8 @@ impl Swap {
         }
         match self.look(aws, patience).await.ok().and_then(|found| self.conflict(&found)) {
             Some(conflict) => {
-                let words = Failure { causes: Vec::new(), ..conflict.clone() };
-                let words = words.because(&failure.message);
-                let all = failure.causes.iter().chain(&conflict.causes);
-                all.fold(words, |words, line| words.because(line))
+                let conflict = conflict.because(&failure.message);
+                failure.causes.iter().fold(conflict, |conflict, line| conflict.because(line))
             }
             None => failure,
         }

@@ -44,6 +44,7 @@ mod route53_switch;
 mod route53_weights;
 mod s3_synced;
 mod scheduler_switch;
+mod route53_zones;
 mod secrets;
 mod sqs_depth;
 mod stop;

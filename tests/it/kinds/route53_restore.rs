@@ -123,33 +123,30 @@ impl Generator {
     /// What may stand behind an alias: every type with a target.
     const ALIASED: &'static [&'static str] = &["A", "AAAA", "CNAME", "HTTPS", "MX", "TXT"];
 
+    const ROUTED: &'static [&'static str] = &["weighted", "latency", "failover", "geo", "multivalue", "cidr", "near"];
+
+    const SIMPLE: &'static [&'static str] = &[
+        "A", "AAAA", "CAA", "CNAME", "DS", "HTTPS", "MX", "NAPTR", "NS", "PTR", "SPF", "SRV", "SSHFP", "SVCB", "TLSA",
+        "TXT", "TXT",
+    ];
+
     fn group(&mut self, room: usize) -> Group {
         self.n += 1;
         let n = self.n;
-        let policy = self.pick(&[
-            "simple",
-            "simple",
-            "simple",
-            "weighted",
-            "weighted",
-            "latency",
-            "failover",
-            "geo",
-            "multivalue",
-            "cidr",
-            "near",
-        ]);
-        let alias = policy != "multivalue" && self.rng.u8(..4) == 0;
+        // Each type and each policy at least once, then as it comes.
+        let policy = match n {
+            ..=17 => "simple",
+            18..=32 => Self::ROUTED[n % Self::ROUTED.len()],
+            _ => self.pick(&[&["simple"; 4], Self::ROUTED].concat()),
+        };
+        let alias = n > 25 && policy != "multivalue" && self.rng.u8(..3) == 0;
         let types: &[&str] = match (alias, policy) {
             (true, _) => Self::ALIASED,
             (false, "multivalue") => &["A", "AAAA", "MX", "TXT", "SRV", "CAA", "HTTPS"],
-            (false, "simple") => &[
-                "A", "AAAA", "CAA", "CNAME", "DS", "HTTPS", "MX", "NAPTR", "NS", "PTR", "SPF", "SRV", "SSHFP", "SVCB",
-                "TLSA", "TXT", "TXT",
-            ],
+            (false, "simple") => Self::SIMPLE,
             _ => &["A", "AAAA", "CAA", "CNAME", "HTTPS", "MX", "PTR", "SPF", "SRV", "TXT"],
         };
-        let rtype = self.pick(types);
+        let rtype = if n <= 17 { Self::SIMPLE[n - 1] } else { self.pick(types) };
         let name = match self.rng.u8(..6) {
             0 => format!("*.r{n}.acme.example"),
             1 => format!("_dmarc.r{n}-x.acme.example"),

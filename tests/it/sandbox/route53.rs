@@ -234,3 +234,120 @@ async fn scripted_faults_strike_as_often_as_asked() {
     assert!(code == "InvalidChangeBatch" && message.contains("do not match the current values"), "{code} {message}");
     assert_eq!(host(&client).await.ttl(), Some(299), "somebody else was faster");
 }
+
+/// Routing policies, sizes, health checks: each refusal in the service's words.
+#[tokio::test]
+async fn refuses_what_aws_refuses_of_routed_sets() {
+    use aws_sdk_route53::types::{CidrRoutingConfig, GeoLocation, GeoProximityLocation};
+    let routed = |name: &str, id: &str| {
+        let mut set = set(name, "A", Some(60), &["127.0.0.9"]);
+        set.set_identifier = Some(id.into());
+        set
+    };
+    let with = |name: &str, change: fn(&mut ResourceRecordSet)| {
+        let mut set = routed(name, "x");
+        change(&mut set);
+        set
+    };
+    let primary = with("f.acme.example", |set| set.failover = Some("PRIMARY".into()));
+    let checked = with("h.acme.example", |set| {
+        set.weight = Some(1);
+        set.health_check_id = Some("00000000-0000-4000-8000-000000000000".into());
+    });
+    let other_ttl = with("api.acme.example", |set| {
+        set.weight = Some(1);
+        set.ttl = Some(61);
+    });
+    let latency = with("api.acme.example", |set| set.region = Some("eu-west-1".into()));
+    let no_region = with("l.acme.example", |set| set.region = Some("nowhere".into()));
+    let no_geo = with("g.acme.example", |set| set.geo_location = Some(GeoLocation::builder().build()));
+    let land = with("g.acme.example", |set| {
+        set.geo_location = Some(GeoLocation::builder().country_code("DE").subdivision_code("BE").build());
+    });
+    let cidr = with("c.acme.example", |set| {
+        let cidr = CidrRoutingConfig::builder().collection_id("c-1").location_name("berlin").build().unwrap();
+        set.cidr_routing_config = Some(cidr);
+    });
+    let near = with("n.acme.example", |set| {
+        let near = GeoProximityLocation::builder().aws_region("eu-west-1").local_zone_group("us-west-2-lax-1");
+        set.geo_proximity_location = Some(near.build());
+    });
+    let bias = with("n.acme.example", |set| {
+        set.geo_proximity_location = Some(GeoProximityLocation::builder().aws_region("eu-west-1").bias(100).build());
+    });
+    let two = with("t.acme.example", |set| {
+        set.weight = Some(1);
+        set.region = Some("eu-west-1".into());
+    });
+    let many = with("m.acme.example", |set| {
+        set.multi_value_answer = Some(true);
+        set.r#type = RrType::Ns;
+    });
+    let text = |value: String| set("t.acme.example", "TXT", Some(60), &[&value]);
+    let long: Vec<String> = (0..80).map(|i| format!("\"{i:03}{0}\" \"{0}\"", "x".repeat(200))).collect();
+    let long: Vec<&str> = long.iter().map(String::as_str).collect();
+    let large = set("t.acme.example", "TXT", Some(60), &long);
+    let lots: Vec<String> = (0..1001).map(|i| format!("10.0.{}.{}", i / 250, i % 250)).collect();
+    let lots = set("m.acme.example", "A", Some(60), &lots.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut outside = set("a.acme.example", "A", None, &[]);
+    let target =
+        AliasTarget::builder().hosted_zone_id(ZONE).dns_name("www.other.example").evaluate_target_health(false);
+    outside.alias_target = Some(target.build().unwrap());
+    let (batch_code, input) = ("InvalidChangeBatch", "InvalidInput");
+    let cases = [
+        (primary, batch_code, "A non-alias primary ResourceRecordSet must have an associated health check"),
+        (checked, "NoSuchHealthCheck", "does not exist"),
+        (other_ttl, batch_code, "cannot be created as weighted sets must contain the same TTL"),
+        (latency, batch_code, "cannot be created as a non-latency set exists with the same name and type"),
+        (no_region, input, "'nowhere' is not a Region"),
+        (no_geo, input, "GeoLocation must be a continent"),
+        (land, input, "a subdivision of US or UA"),
+        (cidr, input, "CidrRoutingConfig must have"),
+        (near, input, "exactly one of AWSRegion, LocalZoneGroup and Coordinates"),
+        (bias, input, "Member must have value less than or equal to 99"),
+        (two, input, "but found more than one in Change with"),
+        (many, input, "a multivalue answer record cannot be"),
+        (text(format!("\"{}\"", "x".repeat(256))), batch_code, "CharacterStringTooLong (Value is too long)"),
+        (large, batch_code, "RDATA character limit of 32000 exceeded"),
+        (lots, batch_code, "Number of records limit of 1000 exceeded"),
+        (outside, batch_code, "does not lie within the target zone"),
+        (set("acme.example", "DS", Some(60), &["1 8 2 ab"]), batch_code, "is not permitted at apex"),
+        (set("s.acme.example", "SVCB", Some(60), &["0 . port=1"]), batch_code, "AliasMode"),
+    ];
+    for cases in cases.chunks(5) {
+        let world = world(&[]).await;
+        let client = client(&world).await;
+        for (set, code, text) in cases {
+            let (got, message) = submit(&client, batch([(ChangeAction::Create, set.clone())])).await.unwrap_err();
+            assert_eq!(got, *code, "{message}");
+            assert!(message.contains(text), "{message}\nwanted {text}");
+        }
+        assert!(world.effects().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn zones_are_made_and_paged_by_name() {
+    use aws_sdk_route53::types::Vpc;
+    let world = world(&[]).await;
+    let client = client(&world).await;
+    let make = async |reference: &str, vpc: Option<&str>| {
+        let vpc = vpc.map(|id| Vpc::builder().vpc_id(id).vpc_region("eu-west-1".into()).build());
+        let made =
+            client.create_hosted_zone().name("Acme.example").caller_reference(reference).set_vpc(vpc).send().await;
+        made.map(|made| made.hosted_zone.unwrap()).map_err(|e| e.into_service_error().meta().code().unwrap().to_owned())
+    };
+    let one = make("one", Some("vpc-1")).await.unwrap();
+    assert_eq!((one.name.as_str(), one.config.unwrap().private_zone), ("acme.example.", true));
+    assert_eq!(make("one", Some("vpc-2")).await.unwrap_err(), "HostedZoneAlreadyExists");
+    assert_eq!(make("two", Some("vpc-1")).await.unwrap_err(), "ConflictingDomainExists");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let first = client.list_hosted_zones_by_name().dns_name("acme.example").max_items(1).send().await.unwrap();
+    assert_eq!((first.is_truncated, first.next_dns_name()), (true, Some("acme.example.")));
+    let second = client.list_hosted_zones_by_name().dns_name("acme.example").max_items(1);
+    let second = second.set_hosted_zone_id(first.next_hosted_zone_id).send().await.unwrap();
+    let ids = [&first.hosted_zones[0].id, &second.hosted_zones[0].id];
+    assert!(ids.contains(&&one.id) && ids.contains(&&"/hostedzone/Z0SANDBOX".to_owned()), "{ids:?}");
+    let told = client.get_hosted_zone().id(&one.id).send().await.unwrap();
+    assert_eq!(told.vpcs()[0].vpc_id(), Some("vpc-1"));
+}

@@ -25,10 +25,10 @@ pub(super) fn check(rtype: &str, value: &str) -> Result<(), String> {
     };
     let hex = |at: usize| {
         let text: String = fields.iter().skip(at).map(String::as_str).collect();
-        let even = !text.is_empty() && text.len() % 2 == 0 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let even = !text.is_empty() && text.len().is_multiple_of(2) && text.bytes().all(|b| b.is_ascii_hexdigit());
         if even { Ok(()) } else { Err(bad(&format!("{rtype}RRDATANotHex (Value should be hexadecimal)"))) }
     };
-    let domain = |text: &str| domain(text).map_err(|problem| bad(problem));
+    let domain = |text: &str| domain(text).map_err(&bad);
     let quoted = |text: &String| match string(text) {
         Ok(()) => Ok(()),
         Err(problem) => Err(bad(problem)),
