@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
-use super::{Images, Service, short_definition, watch::LOOK};
+use super::{Images, Service, model::tasks, short_definition, watch::LOOK};
 use crate::{
     base::{Class, Failure},
     plan::{Cx, Done, Finding},
@@ -239,8 +239,8 @@ pub(super) fn stuck_by_percents(service: &Service, desired: i32) -> Option<Strin
     let stuck = desired > 0 && service.running > 0 && (least_tasks + 99) / 100 >= most_tasks / 100;
     stuck.then(|| {
         format!(
-            "with minimumHealthyPercent {least} and maximumPercent {most}, ECS can neither start a new nor stop an old \
-             one of {desired} tasks"
+            "with minimumHealthyPercent {least} and maximumPercent {most} of {}, ECS can neither stop an old nor start a new one",
+            tasks(desired)
         )
     })
 }

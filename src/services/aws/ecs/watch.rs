@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    Rollout, Service, short_definition,
+    Rollout, Service,
+    model::tasks,
+    short_definition,
     verdict::{Since, is_trouble},
     why::Why,
 };
@@ -163,8 +165,8 @@ impl Rollout {
         if let (true, Some((asked, found))) = (for_long(&mut seen.fought, fought.is_some()), fought) {
             let wanted = short_definition(&self.after.task_definition);
             let words = format!(
-                "{wanted} runs, but with {found} tasks instead of {asked}: the count was changed by somebody else while \
-                 we waited"
+                "{wanted} runs, but with {} instead of {asked}: the count was changed by somebody else while we waited",
+                tasks(found)
             );
             return Err(aws.fought(&self.cluster, &self.service, words, &Patience::of(cx)).await);
         }
@@ -218,7 +220,7 @@ impl Rollout {
     }
 
     async fn because(&self, aws: &Aws, cx: &Cx, failure: Failure, seen: &Seen, now: &Service) -> Failure {
-        let told = Why::of(self).all(aws, &Patience::of(cx), &seen.since, now).await.of(failure);
+        let told = Why::of(self).all(aws, &Patience::of(cx), &seen.since, now).await.named(failure);
         if told.hint.is_some() {
             return told;
         }
