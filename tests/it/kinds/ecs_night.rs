@@ -95,6 +95,7 @@ nights!(
     tasks_that_fail_without_a_circuit_breaker,
     the_circuit_breaker_rolls_back,
     an_image_that_cannot_be_pulled,
+    a_second_failure_has_a_cause_of_its_own,
     an_autoscaler_fights_the_count,
     throttled_for_30_s,
     credentials_end_in_the_middle,
@@ -164,6 +165,17 @@ mod nights {
         assert!(causes.contains("CannotPullContainerError"), "{causes}");
         assert!(causes.contains("shop:2026-12-05: not found"), "the image is named: {causes}");
         assert!(!causes.contains("log"), "what never ran wrote nothing: {causes}");
+    }
+
+    pub async fn a_second_failure_has_a_cause_of_its_own() {
+        let night = night(&["ecs.deploy", "ecs.deploy-pull"]).await;
+        let (_, first, _) = night.deployed(WEB).await;
+        assert!(first.unwrap_err().message.contains("ended with exit code 1"));
+        let (_, second, _) = night.deployed(WEB).await;
+        let failure = second.unwrap_err();
+        let told = format!("{failure} {}", failure.causes.join(" "));
+        assert!(told.contains("CannotPullContainerError"), "{told}");
+        assert!(!told.contains("exit code 1"), "the first one's tasks are still listed: {told}");
     }
 
     pub async fn an_autoscaler_fights_the_count() {

@@ -263,6 +263,13 @@ impl Task {
         self.stop_code == "TaskFailedToStart" && self.containers.iter().all(|one| one.exit_code.is_none())
     }
 
+    /// True where its service wanted fewer tasks, or other ones. A task that failed its health checks is stopped by the
+    /// service's scheduler too, and that is no scaling.
+    #[must_use]
+    pub fn was_replaced(&self) -> bool {
+        self.stop_code == "ServiceSchedulerInitiated" && self.reason.starts_with("Scaling activity initiated by")
+    }
+
     /// Why it stopped, in one line: of the container that failed, else of the task.
     #[must_use]
     pub fn cause(&self) -> String {
@@ -295,5 +302,23 @@ impl Task {
             }
         }
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unhealthy_task_was_not_replaced() {
+        let task = |reason: &str| Task {
+            stop_code: "ServiceSchedulerInitiated".into(),
+            reason: reason.into(),
+            ..Task::default()
+        };
+        assert!(task("Scaling activity initiated by (deployment ecs-svc/1)").was_replaced());
+        let sick = task("Task failed ELB health checks in (target-group arn:aws:elasticloadbalancing:x)");
+        assert!(!sick.was_replaced());
+        assert_eq!(sick.cause(), sick.reason);
     }
 }

@@ -41,7 +41,8 @@ pub struct LogTail {
 
 /// What a failed deployment is asked about.
 pub(super) struct Why<'a> {
-    rollout: &'a Rollout,
+    pub rollout: &'a Rollout,
+    pub since: &'a Since,
 }
 
 /// What was found.
@@ -68,11 +69,7 @@ impl Told {
     }
 }
 
-impl<'a> Why<'a> {
-    pub fn of(rollout: &'a Rollout) -> Self {
-        Self { rollout }
-    }
-
+impl Why<'_> {
     /// Reasons of the stopped tasks of the asked revision: those of one cause are told once, with the first of them.
     pub async fn tasks(&self, aws: &Aws, patience: &Patience) -> Told {
         let Rollout { cluster, service, after, .. } = self.rollout;
@@ -84,8 +81,10 @@ impl<'a> Why<'a> {
                 return Told { lines, stopped: Vec::new() };
             }
         };
+        // Those of an earlier attempt with the same revision are still listed, and may have died of something else.
+        let ours = |by: &str| by.is_empty() || self.since.deployment.as_deref().is_none_or(|id| id == by);
         let own = |task: &Task| {
-            short_definition(&task.task_definition) == wanted && task.stop_code != "ServiceSchedulerInitiated"
+            short_definition(&task.task_definition) == wanted && !task.was_replaced() && ours(&task.started_by)
         };
         let mut stopped: Vec<_> = stopped.into_iter().filter(own).collect();
         // The first that stopped: its log is the surest to have been delivered.
@@ -105,13 +104,13 @@ impl<'a> Why<'a> {
     }
 
     /// All there is: ECS's reasons, tasks, the last lines of a log, events.
-    pub async fn all(&self, aws: &Aws, patience: &Patience, since: &Since, now: &Service) -> Told {
+    pub async fn all(&self, aws: &Aws, patience: &Patience, now: &Service) -> Told {
         let mut lines: Vec<String> = Vec::new();
         let failed = now.deployments.iter().filter(|one| one.rollout == "FAILED" && !one.reason.is_empty());
         lines.extend(failed.map(|one| one.reason.clone()));
         let Told { lines: reasons, stopped } = self.tasks(aws, patience).await;
         lines.extend(reasons);
-        let mut trouble: Vec<_> = since.news(now).filter(|event| is_trouble(event)).collect();
+        let mut trouble: Vec<_> = self.since.news(now).filter(|event| is_trouble(event)).collect();
         trouble.dedup();
         lines.extend(trouble.iter().take(EVENTS).map(|event| format!("event: {event}")));
         if stopped.iter().any(|task| !task.never_ran())
