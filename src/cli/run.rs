@@ -35,7 +35,7 @@ pub(super) struct Args {
     /// Leave out the steps after this one.
     #[arg(long, value_name = "STEP")]
     until: Option<String>,
-    /// Faults of the sandbox, `OPERATION[:once|:N|:always]`, in place of the runbook's own; `none` for none.
+    /// Faults of the sandbox, `OPERATION[:once|:N|:30s|:always]`, in place of the runbook's own; `none` for none.
     #[arg(long, value_name = "FAULT")]
     fault: Vec<String>,
     #[command(flatten)]

@@ -41,7 +41,7 @@ fn scripted_faults() -> String {
         let row = |(name, what): &(&str, &str)| format!("  {name:<24}  {what}\n");
         let rows: String = crate::sandbox::FAULTS.iter().map(row).collect();
         format!(
-            "\nFaults of the sandbox, --fault OPERATION[:once|:N|:always], or `faults` of its environment:\n\n{rows}"
+            "\nFaults of the sandbox, --fault OPERATION[:once|:N|:30s|:always], or `faults` of its environment:\n\n{rows}"
         )
     }
     #[cfg(not(feature = "sandbox"))]

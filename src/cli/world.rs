@@ -14,7 +14,7 @@ const SEED: u64 = 20_261_206;
 /// Arguments of `sandbox`.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// What goes wrong on purpose: `OPERATION[:once|:N|:always]`; see `gonogo help faults`.
+    /// What goes wrong on purpose: `OPERATION[:once|:N|:30s|:always]`; see `gonogo help faults`.
     #[arg(long, value_name = "FAULT")]
     fault: Vec<String>,
     /// Everything random comes from it.

@@ -52,7 +52,9 @@ What hurts people:
 
 Limits: rolling deployments (`ECS` controller); a service of an external or CodeDeploy controller is refused before anything is sent.
 Reasons of stopped tasks are kept by ECS for about an hour. Of a family, the newest 10 revisions are compared before one is registered. Copying
-tags and roles takes `ecs:TagResource` and `iam:PassRole` where the task definition has some. The log of a container whose driver is not `awslogs` is not read.
+tags and roles takes `ecs:TagResource` and `iam:PassRole` where the task definition has some. The log of a container whose driver is not `awslogs` is not read;
+its lines are shown and recorded as the app wrote them, and only secrets that the runbook names are blacked out. ECS's own blue/green, linear and
+canary strategies were not tried.
 
 API: ECS `DescribeTaskDefinition`, `ListTaskDefinitions`, `RegisterTaskDefinition`, `DescribeServices`, `UpdateService`, `ListTasks`,
 `DescribeTasks`; CloudWatch Logs `GetLogEvents`; Application Auto Scaling `DescribeScalingActivities`.

@@ -178,7 +178,7 @@ pub struct HttpEnv {
 /// The built-in world's settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SandboxEnv {
-    /// Scripted faults, `OPERATION[:once|:N|:always]`, such as `ecs.deploy:once`.
+    /// Scripted faults, `OPERATION[:once|:N|:30s|:always]`, such as `ecs.deploy:once`.
     pub faults: Vec<String>,
     /// Seed of everything random in it.
     pub seed: Option<u64>,

@@ -62,7 +62,7 @@ enum Times {
     Always,
 }
 
-/// One scripted fault: `OPERATION[:once|:N|:Ns|:always]`, once where nothing is said; `30s`: whenever it can strike within
+/// One scripted fault: `OPERATION[:once|:N|:30s|:always]`, once where nothing is said; `30s`: whenever it can strike within
 /// 30 s of its first time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {

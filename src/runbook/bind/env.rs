@@ -284,7 +284,7 @@ fn faults(fields: &Fields<'_>, d: &mut Diagnostics) -> Vec<String> {
         if operation.is_empty() || !operation.chars().all(named) || !counted {
             d.push(
                 bad_value(item, format!("`{}` is not a fault", clean_line(text, 60)), "not a fault")
-                    .help("OPERATION, OPERATION:once, OPERATION:3 or OPERATION:always, such as \"ecs.deploy:once\""),
+                    .help("OPERATION, OPERATION:once, OPERATION:3, OPERATION:30s or OPERATION:always, such as \"ecs.deploy:once\""),
             );
         }
         faults.push(text.to_owned());

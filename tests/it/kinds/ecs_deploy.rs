@@ -231,7 +231,10 @@ async fn the_circuit_breakers_rollback_is_no_success() {
     .await;
     let failure = answer.unwrap_err();
     assert_eq!(failure.class, Class::FailedNothingDone);
-    assert_eq!(failure.message, "ECS's circuit breaker rolled it back; the service is as it was");
+    assert_eq!(
+        failure.message,
+        "ECS's circuit breaker rolled it back; the service is as it was; web ended with exit code 1, boom"
+    );
     let causes = failure.causes.join("\n");
     assert!(causes.contains("Essential container in task exited") && causes.contains("exit code 1, boom"), "{causes}");
     assert!(failure.hint.unwrap().contains("web:2"));

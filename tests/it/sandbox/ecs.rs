@@ -224,3 +224,74 @@ async fn a_registered_definition_says_by_its_image_what_becomes_of_it() {
     assert_eq!(primary(&scaled).rollout_state(), Some(&DeploymentRolloutState::Completed));
     until("workers", || service(&client, "worker"), |it| it.running_count() == 2).await;
 }
+
+#[tokio::test]
+async fn lists_come_in_pages() {
+    let world = world(&[]).await;
+    let client = client(&world).await;
+    client.update_service().cluster("acme").service("worker").desired_count(130).send().await.unwrap();
+    let all = || async {
+        let (mut arns, mut pages, mut token) = (Vec::new(), 0, None);
+        loop {
+            let page =
+                client.list_tasks().cluster("acme").service_name("worker").set_next_token(token).send().await.unwrap();
+            assert!(page.task_arns().len() <= 100);
+            arns.extend_from_slice(page.task_arns());
+            pages += 1;
+            token = page.next_token().map(str::to_owned);
+            if token.is_none() {
+                return (arns, pages);
+            }
+        }
+    };
+    let (arns, pages) = until("130 tasks", all, |(arns, _)| arns.len() == 130).await;
+    assert_eq!(pages, 2);
+    assert_eq!(arns.iter().collect::<std::collections::BTreeSet<_>>().len(), 130, "none twice");
+    let too_many = client.describe_tasks().cluster("acme").set_tasks(Some(arns)).send().await.unwrap_err();
+    assert!(too_many.into_service_error().is_invalid_parameter_exception());
+    let page = client.list_services().cluster("acme").max_results(1).send().await.unwrap();
+    let rest = client.list_services().cluster("acme").set_next_token(page.next_token.clone()).send().await.unwrap();
+    assert_eq!((page.service_arns().len(), rest.service_arns().len(), rest.next_token()), (1, 1, None));
+    let bad = client.list_tasks().cluster("acme").next_token("nonsense").send().await.unwrap_err();
+    assert!(bad.into_service_error().is_invalid_parameter_exception());
+    let bad = client.list_tasks().cluster("acme").started_by("x").family("web").send().await.unwrap_err();
+    assert!(bad.into_service_error().is_invalid_parameter_exception());
+    let names = (0..11).map(|n| format!("s{n}")).collect();
+    let bad = client.describe_services().cluster("acme").set_services(Some(names)).send().await.unwrap_err();
+    assert!(bad.into_service_error().is_invalid_parameter_exception());
+}
+
+#[tokio::test]
+async fn definitions_are_registered_whole_listed_and_deregistered() {
+    use aws_sdk_ecs::types::{SortOrder, TaskDefinitionField, TaskDefinitionStatus};
+    let world = world(&[]).await;
+    let client = client(&world).await;
+    let families = |status: TaskDefinitionStatus| {
+        client.list_task_definitions().family_prefix("web").status(status).sort(SortOrder::Desc).send()
+    };
+    let said = client.describe_task_definition().task_definition("web").include(TaskDefinitionField::Tags).send();
+    let said = said.await.unwrap();
+    let web = said.task_definition().unwrap();
+    assert_eq!((web.revision(), said.tags()[0].key()), (42, Some("team")));
+    assert_eq!(web.container_definitions()[0].log_configuration().unwrap().log_driver().as_str(), "awslogs");
+    let listed = families(TaskDefinitionStatus::Active).await.unwrap();
+    assert!(listed.task_definition_arns()[0].ends_with("web:42"), "the newest first: {listed:?}");
+    let unfit = client.deregister_task_definition().task_definition("web").send().await.unwrap_err();
+    assert!(unfit.into_service_error().is_client_exception(), "a revision has to be named");
+    let gone = client.deregister_task_definition().task_definition("web:42").send().await.unwrap();
+    assert_eq!(gone.task_definition().unwrap().status(), Some(&TaskDefinitionStatus::Inactive));
+    assert_eq!(families(TaskDefinitionStatus::Active).await.unwrap().task_definition_arns().len(), 1);
+    assert_eq!(families(TaskDefinitionStatus::Inactive).await.unwrap().task_definition_arns().len(), 1);
+    let newest = client.describe_task_definition().task_definition("web").send().await.unwrap();
+    assert_eq!(newest.task_definition().unwrap().revision(), 41, "a family is its newest active revision");
+    for refused in [
+        client.update_service().cluster("acme").service("web").task_definition("web:42").send().await.is_err(),
+        client.run_task().cluster("acme").task_definition("web:42").send().await.is_err(),
+    ] {
+        assert!(refused, "what is INACTIVE starts nothing");
+    }
+    let container = web.container_definitions()[0].clone();
+    let bad =
+        client.register_task_definition().family("web").container_definitions(container).send().await.unwrap_err();
+    assert!(bad.into_service_error().is_client_exception(), "its volume is missing");
+}

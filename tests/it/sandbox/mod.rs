@@ -6,6 +6,7 @@ mod ecs;
 mod faults;
 mod garbage;
 mod heroku;
+mod logs;
 mod query;
 mod reads;
 mod restart;

@@ -105,7 +105,7 @@ pub(super) fn list(world: &World, params: &Value, now: Moment) -> Result<Value, 
     }
     let wanted = if text(params, "desiredStatus") == "STOPPED" { "STOPPED" } else { "RUNNING" };
     let (family, by) = (text(params, "family"), text(params, "startedBy"));
-    if !by.is_empty() && !(service.is_empty() && family.is_empty()) {
+    if !by.is_empty() && (!service.is_empty() || !family.is_empty()) {
         return Err(invalid("startedBy cannot be combined with another filter."));
     }
     let tasks = world.ecs.tasks.iter().filter(|task| {

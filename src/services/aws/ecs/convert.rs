@@ -61,6 +61,7 @@ pub(super) fn from_task(task: &sdk::Task) -> Task {
         started_by: text(task.started_by()),
         stop_code: text(task.stop_code().map(sdk::TaskStopCode::as_str)),
         reason: text(task.stopped_reason()),
+        stopped_at: task.stopped_at().and_then(|at| at.to_millis().ok()),
         containers: task
             .containers()
             .iter()

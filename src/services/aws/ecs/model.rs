@@ -110,6 +110,8 @@ pub struct Task {
     pub stop_code: String,
     /// Why it stopped, in ECS's words.
     pub reason: String,
+    /// When, in milliseconds since 1970; none while it runs.
+    pub stopped_at: Option<i64>,
     /// Its containers.
     pub containers: Vec<Container>,
 }
@@ -168,6 +170,11 @@ pub struct Started {
     pub failures: Vec<String>,
 }
 
+/// `1 task`, `2 tasks`.
+pub(super) fn tasks(n: i32) -> String {
+    if n == 1 { "1 task".into() } else { format!("{n} tasks") }
+}
+
 /// `family:revision` of an ARN or of itself: test servers give one where AWS gives the other.
 #[must_use]
 pub fn short_definition(definition: &str) -> &str {
@@ -186,7 +193,7 @@ impl TaskDefinition {
     /// `Misconfigured`, naming those that there are.
     pub fn takes(&self, images: &Images) -> Result<(), Failure> {
         let alone = self.containers.len() == 1;
-        let missing = images.keys().find(|name| !(name.is_empty() && alone) && !self.names().any(|one| one == *name));
+        let missing = images.keys().find(|name| !((name.is_empty() && alone) || self.names().any(|one| one == *name)));
         missing.map_or(Ok(()), |name| Err(no_container(&self.arn, name, &self.names().collect::<Vec<_>>())))
     }
 }
@@ -256,6 +263,28 @@ impl Task {
         self.stop_code == "TaskFailedToStart" && self.containers.iter().all(|one| one.exit_code.is_none())
     }
 
+    /// True where its service wanted fewer tasks, or other ones. A task that failed its health checks is stopped by the
+    /// service's scheduler too, and that is no scaling.
+    #[must_use]
+    pub fn was_replaced(&self) -> bool {
+        self.stop_code == "ServiceSchedulerInitiated" && self.reason.starts_with("Scaling activity initiated by")
+    }
+
+    /// Why it stopped, in one line: of the container that failed, else of the task.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        let failed = self.containers.iter().find(|one| one.exit_code.is_some_and(|code| code != 0));
+        match failed {
+            Some(Container { name, exit_code: Some(code), reason, .. }) if reason.is_empty() => {
+                format!("{name} ended with exit code {code}")
+            }
+            Some(Container { name, exit_code: Some(code), reason, .. }) => {
+                format!("{name} ended with exit code {code}, {reason}")
+            }
+            _ => self.reason.clone(),
+        }
+    }
+
     /// Why it stopped, one line each: the task's reason, then those of its containers.
     #[must_use]
     pub fn reasons(&self) -> Vec<String> {
@@ -273,5 +302,23 @@ impl Task {
             }
         }
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unhealthy_task_was_not_replaced() {
+        let task = |reason: &str| Task {
+            stop_code: "ServiceSchedulerInitiated".into(),
+            reason: reason.into(),
+            ..Task::default()
+        };
+        assert!(task("Scaling activity initiated by (deployment ecs-svc/1)").was_replaced());
+        let sick = task("Task failed ELB health checks in (target-group arn:aws:elasticloadbalancing:x)");
+        assert!(!sick.was_replaced());
+        assert_eq!(sick.cause(), sick.reason);
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::{
     Service,
+    model::tasks,
     watch::{LOOK, blind},
 };
 use crate::{
@@ -102,7 +103,7 @@ impl Resize {
         } else if now.desired == self.before {
             let place = (self.cluster.as_str(), self.service.as_str());
             aws.update_service(place, None, Some(self.after), false, &patience).await?;
-            cx.line(format!("ECS accepted {} tasks for service {}", self.after, self.service));
+            cx.line(format!("ECS accepted {} for service {}", tasks(self.after), self.service));
             "scaled"
         } else {
             let words = format!("somebody else changed the count of {} to {}", self.service, now.desired);
@@ -132,8 +133,10 @@ impl Resize {
                     fought = if now.desired == self.after { None } else { fought.or(Some(Instant::now())) };
                     if fought.is_some_and(|since| since.elapsed() >= APART) {
                         let words = format!(
-                            "{} shall have {} tasks, but the count was changed to {} by somebody else while we waited",
-                            self.service, self.after, now.desired
+                            "{} shall have {}, but the count was changed to {} by somebody else while we waited",
+                            self.service,
+                            tasks(self.after),
+                            now.desired
                         );
                         return Err(aws.fought(&self.cluster, &self.service, words, &patience).await);
                     }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
-use super::{Images, Service, short_definition, watch::LOOK};
+use super::{Images, Service, model::tasks, short_definition, verdict::Since, watch::LOOK};
 use crate::{
     base::{Class, Failure},
     plan::{Cx, Done, Finding},
@@ -114,8 +114,13 @@ impl Rollout {
         Self::at(service, &self.after) && service.steady() && !self.unforced(service)
     }
 
+    /// A count that this deployment never set is not its own: autoscaling may have changed it meanwhile.
     pub(super) fn as_before(&self, service: &Service) -> bool {
-        Self::at(service, &self.before) && service.steady()
+        let there = match self.after.desired {
+            Some(_) => Self::at(service, &self.before),
+            None => Self::on(service, &self.before),
+        };
+        there && service.steady()
     }
 
     pub(super) fn on_its_way(&self, service: &Service) -> bool {
@@ -153,10 +158,11 @@ impl Rollout {
         let known = now.events.iter().map(|event| event.id.clone()).collect();
         let service = if self.on_its_way(&now) {
             cx.line("already being deployed, nothing sent");
-            self.settle(aws, cx, known, Some(&now)).await?
+            let failed = now.primary().map_or(0, |one| one.failed);
+            self.settle(aws, cx, Since { known, failed, deployment: None }, true).await?
         } else if Self::on(&now, &self.before) {
-            self.send(aws, cx, &now).await?;
-            self.settle(aws, cx, known, None).await?
+            let deployment = self.send(aws, cx, &now).await?;
+            self.settle(aws, cx, Since { known, failed: 0, deployment }, false).await?
         } else {
             let words = "somebody else deployed since the service was captured";
             let captured = format!("captured {}", short_definition(&self.before.task_definition));
@@ -168,7 +174,8 @@ impl Rollout {
         Ok(self.done("deployed", &service))
     }
 
-    async fn send(&self, aws: &Aws, cx: &Cx, now: &Service) -> Result<(), Failure> {
+    /// Sends it; the id of the deployment that this began, where ECS says it.
+    async fn send(&self, aws: &Aws, cx: &Cx, now: &Service) -> Result<Option<String>, Failure> {
         let after = &self.after;
         if after.task_definition.is_empty() {
             let words = "the revision to deploy is not registered";
@@ -182,9 +189,10 @@ impl Rollout {
         // than is meant.
         let definition = (change || self.force).then_some(after.task_definition.as_str());
         let place = (self.cluster.as_str(), self.service.as_str());
-        aws.update_service(place, definition, after.desired, self.force, &Patience::of(cx)).await?;
+        let updated = aws.update_service(place, definition, after.desired, self.force, &Patience::of(cx)).await?;
         cx.line(format!("ECS accepted {} for service {}", short_definition(&after.task_definition), self.service));
-        Ok(())
+        let begun = updated.primary().filter(|_| Self::on(&updated, after) && !self.unforced(&updated));
+        Ok(begun.map(|one| one.id.clone()))
     }
 
     /// Looks how a deployment ended, and waits for one that is still rolling.
@@ -239,8 +247,8 @@ pub(super) fn stuck_by_percents(service: &Service, desired: i32) -> Option<Strin
     let stuck = desired > 0 && service.running > 0 && (least_tasks + 99) / 100 >= most_tasks / 100;
     stuck.then(|| {
         format!(
-            "with minimumHealthyPercent {least} and maximumPercent {most}, ECS can neither start a new nor stop an old \
-             one of {desired} tasks"
+            "with minimumHealthyPercent {least} and maximumPercent {most} of {}, ECS can neither stop an old nor start a new one",
+            tasks(desired)
         )
     })
 }

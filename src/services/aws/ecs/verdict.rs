@@ -163,6 +163,8 @@ mod tests {
         assert!(!rollout.as_wanted(&service("web:1", 2, "COMPLETED")));
         assert!(rollout.as_before(&service("web:1", 2, "COMPLETED")));
         assert!(rollout.rolled_back(&service("web:1", 2, "COMPLETED")));
+        assert!(rollout.as_before(&service("web:1", 5, "COMPLETED")), "a count that it never set is not its own");
+        assert!(!self::rollout(Some(4)).as_before(&service("web:1", 4, "COMPLETED")));
         assert!(lost(&service("web:3", 2, "IN_PROGRESS")).unwrap().starts_with("somebody else deployed web:3 over"));
         assert_eq!(lost(&service("web:2", 2, "FAILED")), None, "the breaker puts it back");
         let alone = Service { rolls_back: false, ..service("web:2", 2, "FAILED") };

@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    Rollout, Service, short_definition,
+    Rollout, Service,
+    model::tasks,
+    short_definition,
     verdict::{Since, is_trouble},
     why::Why,
 };
@@ -67,26 +69,18 @@ struct Seen {
 }
 
 impl Rollout {
-    /// Waits until the asked task definition runs steadily. `known`: events of before; `going`: the service, where the
-    /// deployment was on its way already.
-    pub(super) async fn settle(
-        &self,
-        aws: &Aws,
-        cx: &Cx,
-        known: Vec<String>,
-        going: Option<&Service>,
-    ) -> Result<Service, Failure> {
-        let failed = going.and_then(Service::primary).map_or(0, |one| one.failed);
+    /// Waits until the asked task definition runs steadily. `moved`: the deployment was on its way already.
+    pub(super) async fn settle(&self, aws: &Aws, cx: &Cx, since: Since, moved: bool) -> Result<Service, Failure> {
         let mut seen = Seen {
             begun: Instant::now(),
-            since: Since { known, failed, deployment: None },
-            moved: going.is_some(),
+            failed: since.failed,
+            since,
+            moved,
             back: None,
             fought: None,
             by_ecs: false,
             last: "nothing seen yet".into(),
             trouble: None,
-            failed,
             told: Vec::new(),
             count_sent: false,
         };
@@ -142,7 +136,7 @@ impl Rollout {
         // The first failure says why; the others repeat it.
         let failed = ours.map_or(0, |one| one.failed);
         if failed > seen.failed && seen.failed == seen.since.failed {
-            for line in Why::of(self).tasks(aws, &Patience::of(cx)).await.lines {
+            for line in self.why(&seen.since).tasks(aws, &Patience::of(cx)).await.lines {
                 cx.line(line);
             }
         }
@@ -163,8 +157,8 @@ impl Rollout {
         if let (true, Some((asked, found))) = (for_long(&mut seen.fought, fought.is_some()), fought) {
             let wanted = short_definition(&self.after.task_definition);
             let words = format!(
-                "{wanted} runs, but with {found} tasks instead of {asked}: the count was changed by somebody else while \
-                 we waited"
+                "{wanted} runs, but with {} instead of {asked}: the count was changed by somebody else while we waited",
+                tasks(found)
             );
             return Err(aws.fought(&self.cluster, &self.service, words, &Patience::of(cx)).await);
         }
@@ -212,13 +206,17 @@ impl Rollout {
         }
         let patience = Patience::within(LAST_WORDS);
         match aws.service(&self.cluster, &self.service, &patience).await {
-            Ok(now) => Why::of(self).all(aws, &patience, &seen.since, &now).await.of(failure),
+            Ok(now) => self.why(&seen.since).all(aws, &patience, &now).await.of(failure),
             Err(_) => failure,
         }
     }
 
+    fn why<'a>(&'a self, since: &'a Since) -> Why<'a> {
+        Why { rollout: self, since }
+    }
+
     async fn because(&self, aws: &Aws, cx: &Cx, failure: Failure, seen: &Seen, now: &Service) -> Failure {
-        let told = Why::of(self).all(aws, &Patience::of(cx), &seen.since, now).await.of(failure);
+        let told = self.why(&seen.since).all(aws, &Patience::of(cx), now).await.named(failure);
         if told.hint.is_some() {
             return told;
         }

@@ -10,7 +10,7 @@ use super::{
     verdict::{Since, is_trouble},
 };
 use crate::{
-    base::{Class, Failure},
+    base::{Class, Failure, clean_line},
     services::aws::{Aws, Patience},
 };
 
@@ -23,6 +23,8 @@ const ACTIVITIES: Call<'_> =
 const REASONS: usize = 6;
 /// Last lines of a log that are shown.
 const LINES: usize = 12;
+/// Bytes of a cause in a message; the whole of it stands below.
+const HEAD: usize = 200;
 /// Events that are shown.
 const EVENTS: usize = 2;
 /// Tasks whose log is asked for, until one has lines: the newest may not have been delivered yet.
@@ -39,7 +41,8 @@ pub struct LogTail {
 
 /// What a failed deployment is asked about.
 pub(super) struct Why<'a> {
-    rollout: &'a Rollout,
+    pub rollout: &'a Rollout,
+    pub since: &'a Since,
 }
 
 /// What was found.
@@ -54,13 +57,19 @@ impl Told {
     pub fn of(self, failure: Failure) -> Failure {
         self.lines.iter().fold(failure, Failure::because)
     }
+
+    /// As [`Told::of`], with the first cause in the message itself: it is what is read first.
+    pub fn named(self, failure: Failure) -> Failure {
+        let cause = self.stopped.first().map(Task::cause).filter(|cause| !cause.is_empty());
+        let message = match cause {
+            Some(cause) => format!("{}; {}", failure.message, clean_line(&cause, HEAD)),
+            None => failure.message.clone(),
+        };
+        self.of(Failure { message, ..failure })
+    }
 }
 
-impl<'a> Why<'a> {
-    pub fn of(rollout: &'a Rollout) -> Self {
-        Self { rollout }
-    }
-
+impl Why<'_> {
     /// Reasons of the stopped tasks of the asked revision: those of one cause are told once, with the first of them.
     pub async fn tasks(&self, aws: &Aws, patience: &Patience) -> Told {
         let Rollout { cluster, service, after, .. } = self.rollout;
@@ -72,10 +81,14 @@ impl<'a> Why<'a> {
                 return Told { lines, stopped: Vec::new() };
             }
         };
+        // Those of an earlier attempt with the same revision are still listed, and may have died of something else.
+        let ours = |by: &str| by.is_empty() || self.since.deployment.as_deref().is_none_or(|id| id == by);
         let own = |task: &Task| {
-            short_definition(&task.task_definition) == wanted && task.stop_code != "ServiceSchedulerInitiated"
+            short_definition(&task.task_definition) == wanted && !task.was_replaced() && ours(&task.started_by)
         };
-        let stopped: Vec<_> = stopped.into_iter().filter(own).collect();
+        let mut stopped: Vec<_> = stopped.into_iter().filter(own).collect();
+        // The first that stopped: its log is the surest to have been delivered.
+        stopped.sort_by_key(|task| task.stopped_at.unwrap_or(i64::MAX));
         let (mut lines, mut told) = (Vec::new(), Vec::new());
         for task in &stopped {
             let mut reasons = task.reasons();
@@ -91,15 +104,15 @@ impl<'a> Why<'a> {
     }
 
     /// All there is: ECS's reasons, tasks, the last lines of a log, events.
-    pub async fn all(&self, aws: &Aws, patience: &Patience, since: &Since, now: &Service) -> Told {
+    pub async fn all(&self, aws: &Aws, patience: &Patience, now: &Service) -> Told {
         let mut lines: Vec<String> = Vec::new();
         let failed = now.deployments.iter().filter(|one| one.rollout == "FAILED" && !one.reason.is_empty());
         lines.extend(failed.map(|one| one.reason.clone()));
         let Told { lines: reasons, stopped } = self.tasks(aws, patience).await;
         lines.extend(reasons);
-        let news: Vec<_> = since.news(now).collect();
-        let trouble = news.iter().copied().filter(|event| is_trouble(event)).take(EVENTS);
-        lines.extend(trouble.map(|event| format!("event: {event}")));
+        let mut trouble: Vec<_> = self.since.news(now).filter(|event| is_trouble(event)).collect();
+        trouble.dedup();
+        lines.extend(trouble.iter().take(EVENTS).map(|event| format!("event: {event}")));
         if stopped.iter().any(|task| !task.never_ran())
             && let Ok(definition) = aws.task_definition(&self.rollout.after.task_definition, patience).await
         {
@@ -121,8 +134,7 @@ impl Aws {
         patience: &Patience,
     ) -> Vec<String> {
         let mut silent = Vec::new();
-        // The first that stopped is the last that ECS lists, and the surest to have been delivered.
-        for task in tasks.iter().rev().take(LOGS) {
+        for task in tasks.iter().take(LOGS) {
             let bad = task.containers.iter().find(|one| one.exit_code.is_some_and(|code| code != 0));
             let name = only.or(bad.map(|one| one.name.as_str()));
             let name = name.or(definition.containers.first().map(|(name, _)| name.as_str())).unwrap_or_default();
