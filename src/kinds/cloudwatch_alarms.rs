@@ -197,10 +197,10 @@ impl Alarms {
     fn not_ok(&self, all: usize, bad: &[&Alarm], at: DateTime<Utc>) -> Failure {
         let silent = bad.iter().all(|alarm| alarm.state == "INSUFFICIENT_DATA");
         let names = list(bad.iter().map(|alarm| alarm.name.as_str()));
-        let is = if bad.len() == 1 { "alarm is" } else { "alarms are" };
+        let is = if bad.len() == 1 { "is" } else { "are" };
         let words = match silent {
-            true => format!("no data: {} of {all} {is} INSUFFICIENT_DATA: {names}", bad.len()),
-            false => format!("{} of {all} {is} not OK: {names}", bad.len()),
+            true => format!("no data: {} of {all} alarms {is} INSUFFICIENT_DATA: {names}", bad.len()),
+            false => format!("{} of {all} alarms {is} not OK: {names}", bad.len()),
         };
         let failure = bad.iter().take(NAMED).fold(Failure::new(Class::NotYet, words), |failure, alarm| {
             let age = age(alarm, at).map(|age| format!(" for {}", short_duration(age))).unwrap_or_default();

@@ -103,7 +103,7 @@ impl Look {
         self.targets.iter().filter(|target| target.state == "healthy").count()
     }
 
-    /// Targets that are not healthy; those that leave, too, only where somebody asks.
+    /// Targets that are not healthy, those that leave among them.
     fn others(&self) -> impl Iterator<Item = &Target> {
         self.targets.iter().filter(|target| target.state != "healthy")
     }

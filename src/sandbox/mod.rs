@@ -19,6 +19,8 @@
 //! | the host's TTL before it is lowered, that of the targets' addresses, that of a "no" | 20, 5, 5 |
 //! | a visitor's number to appear | 1 to 2 |
 //! | a log line to be found | 0.8 |
+//! | an alarm to look at its numbers | at every tenth second, longer periods at the minute |
+//! | the workers to drain the queues | 6 |
 //!
 //! Whatever takes time (a deployment, INSYNC, a dyno that stops) is written down as the moment when it
 //! happens and read off the clock, so a world whose process was killed has gone on meanwhile. Chance

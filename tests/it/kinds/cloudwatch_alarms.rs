@@ -52,10 +52,10 @@ async fn it_reads_moto_by_name_arn_and_prefix() {
     let seen = look(&format!("alarms = [\"{arn}\"]")).await.unwrap();
     assert!(seen.line.starts_with(&format!("{} is OK", name("a"))), "{seen:?}");
     let both = look(&format!("alarms = [\"{}\", \"{}\"]", name("a"), name("b"))).await.unwrap_err();
-    assert_eq!((both.class, both.message), (Class::NotYet, format!("1 of 2 alarm is not OK: {}", name("b"))));
+    assert_eq!((both.class, both.message), (Class::NotYet, format!("1 of 2 alarms is not OK: {}", name("b"))));
     assert!(both.causes[0].ends_with("because"), "{:?}", both.causes);
     let silent = look(&format!("prefix = \"{}\"", name("c"))).await.unwrap_err();
-    assert_eq!(silent.message, format!("no data: 1 of 1 alarm is INSUFFICIENT_DATA: {}", name("c")));
+    assert_eq!(silent.message, format!("no data: 1 of 1 alarms is INSUFFICIENT_DATA: {}", name("c")));
     look(&format!("prefix = \"{}\"\ninsufficient_ok = true", name("c"))).await.unwrap();
     for missing in [format!("alarms = [\"{}\", \"nobody\"]", name("a")), "prefix = \"nobody\"".to_owned()] {
         let failure = look(&missing).await.unwrap_err();
@@ -132,7 +132,7 @@ async fn pages_are_followed_to_the_end_and_not_for_ever() {
     })
     .await;
     let failure = check(KIND, "prefix = \"a\"", &at(&endpoint)).check(&minute()).await.unwrap_err();
-    assert_eq!(failure.message, "1 of 2 alarm is not OK: ab");
+    assert_eq!(failure.message, "1 of 2 alarms is not OK: ab");
     let endless = play(|_| answer(&alarm("a", "OK", 9, true), "<NextToken>more</NextToken>")).await;
     let failure = check(KIND, "prefix = \"a\"", &at(&endless)).check(&minute()).await.unwrap_err();
     assert_eq!((failure.class, failure.message.as_str()), (Class::NotYet, "no data: more than 50 pages of alarms"));

@@ -17,8 +17,9 @@ use crate::moto;
 
 const KIND: &str = "cloudwatch.metric";
 
+/// moto forgets the namespace where dimensions are given, so that they have to tell the tests apart.
 fn params(namespace: &str, rest: &str) -> String {
-    format!("namespace = \"{namespace}\"\nmetric = \"share\"\ndimensions = {{ service = \"web\" }}\n{rest}")
+    format!("namespace = \"{namespace}\"\nmetric = \"share\"\ndimensions = {{ service = \"{namespace}\" }}\n{rest}")
 }
 
 /// Start of the minute that is `n` whole minutes before the current one.
@@ -87,7 +88,7 @@ async fn it_reads_moto_and_no_data_is_never_green() {
     // What is newer than the delay is not complete and not judged.
     put(&namespace, &[(Utc::now(), 9.0)]).await;
     assert_eq!(look("max = 1.0").await.unwrap().value, Some(0.5));
-    let now = async || look("max = 1.0\ndelay = \"0s\"\nperiod = \"1s\"\nwindow = \"5m\"").await;
+    let now = async || look("max = 1.0\ndelay = \"0s\"\nperiod = \"1s\"\nwindow = \"5m\"\nmax_age = \"9m\"").await;
     let failure = loop {
         match now().await {
             Ok(_) => tokio::time::sleep(Duration::from_millis(100)).await,

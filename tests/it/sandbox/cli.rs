@@ -154,9 +154,14 @@ async fn the_aws_cli_reads_metrics_and_secrets() {
     let alarms = aws.json("cloudwatch describe-alarms --alarm-types MetricAlarm CompositeAlarm --page-size 1").await;
     assert_eq!(alarms["MetricAlarms"][1]["AlarmName"], "acme-latency");
     assert_eq!(alarms["CompositeAlarms"][0]["StateValue"], "OK", "the pages join up");
-    let url = aws.json("sqs get-queue-url --queue-name acme-jobs").await["QueueUrl"].as_str().unwrap().to_owned();
-    aws.ok(&format!("sqs send-message --queue-url {url} --message-body hello --delay-seconds 900")).await;
-    let depth = aws.json(&format!("sqs get-queue-attributes --queue-url {url} --attribute-names All")).await;
+    // Version 1 of the CLI has an address of its own for SQS, which only this option takes from it.
+    let at = format!("--endpoint-url {}", world.endpoints().aws);
+    let url = aws.json(&format!("sqs get-queue-url --queue-name acme-jobs {at}")).await["QueueUrl"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    aws.ok(&format!("sqs send-message --queue-url {url} --message-body hello --delay-seconds 900 {at}")).await;
+    let depth = aws.json(&format!("sqs get-queue-attributes --queue-url {url} --attribute-names All {at}")).await;
     assert_eq!(depth["Attributes"]["ApproximateNumberOfMessagesDelayed"], "1");
     let secret = aws.json("secretsmanager get-secret-value --secret-id acme/prod/database-url").await;
     assert!(secret["SecretString"].as_str().unwrap().starts_with("postgres://"));

@@ -71,10 +71,11 @@ pub(in crate::sandbox::aws) fn answer(
         }
         "ListQueues" => return list(world, params, url),
         "GetQueueAttributes" => {
-            if world.strikes("sqs.stuck") {
-                stuck(world, position.ok_or_else(no_queue)?, now);
+            let position = position.ok_or_else(no_queue)?;
+            if world.queues.list[position].dead_letters().is_some() && world.strikes("sqs.stuck") {
+                stuck(world, position, now);
             }
-            return attributes(world, &world.queues.list[position.ok_or_else(no_queue)?], params, now);
+            return attributes(world, &world.queues.list[position], params, now);
         }
         _ => {}
     }
