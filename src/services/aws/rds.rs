@@ -239,9 +239,10 @@ fn is_empty(node: &Node) -> bool {
 fn instance(node: &Node) -> Result<Database, Failure> {
     let source = ["ReadReplicaSourceDBInstanceIdentifier", "ReadReplicaSourceDBClusterIdentifier"];
     let source = source.into_iter().map(|name| node.text(name)).find(|text| !text.is_empty());
-    let groups = node.each("DBParameterGroups", "DBParameterGroup");
-    let groups = groups
-        .map(|group| (group.text("DBParameterGroupName").to_owned(), group.text("ParameterApplyStatus").to_owned()));
+    let groups = node.each("DBParameterGroups", "DBParameterGroup").map(|group| {
+        let name = group.text("DBParameterGroupName");
+        (format!("parameter group {name}"), group.text("ParameterApplyStatus").to_owned())
+    });
     Ok(Database {
         source: source.map(ToOwned::to_owned),
         endpoint: address(node.text("Endpoint/Address"), node.text("Endpoint/Port")),
