@@ -133,7 +133,8 @@ impl InSync {
     /// Status and outputs.
     fn whole(&self, stack: &Stack) -> Result<(), Failure> {
         let good = ["CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"].contains(&stack.status.as_str());
-        if !good && !(self.rolled_back && stack.status == "UPDATE_ROLLBACK_COMPLETE") {
+        let undone = self.rolled_back && stack.status == "UPDATE_ROLLBACK_COMPLETE";
+        if !good && !undone {
             let failure = self.not_yet(format!("it is {}", stack.status));
             let failure = if stack.reason.is_empty() { failure } else { failure.because(&stack.reason) };
             return Err(match stack.status.contains("ROLLBACK") {
@@ -258,7 +259,7 @@ impl Check for InSync {
             let mut line = format!("stack {} is {}", self.name(), stack.status);
             if let Some(at) = stack.updated {
                 let since = short_duration((now - at).to_std().unwrap_or_default());
-                line.push_str(&format!(" since {since} ago"));
+                line.push_str(&format!(", last changed {since} ago"));
             }
             if self.drift {
                 let Some(age) = Self::age(&stack, now) else {

@@ -201,7 +201,7 @@ impl Status {
             }
             for (group, state) in found.groups.iter().filter(|(_, state)| state != "in-sync") {
                 let state = if state.is_empty() { "in an unknown state" } else { state };
-                wrong.push(format!("parameter group of {group} is {state}, wanted in-sync"));
+                wrong.push(format!("{group} is {state}, wanted in-sync"));
             }
         }
         for (what, wanted, found) in
@@ -289,12 +289,23 @@ impl Status {
             say(format!("waiting: {}", found.pending.join(", ")));
         }
         for (group, state) in found.groups.iter().filter(|(_, state)| state != "in-sync") {
-            say(format!("parameter group of {group} {state}"));
+            say(format!("{group} {state}"));
         }
         if let Some(window) = Weekly::read(&found.window).filter(|window| window.opens_in(now) <= SOON) {
             say(format!("{}", Opens(window, now)));
         }
         line
+    }
+}
+
+/// What can be done about what hurts most often.
+fn hinted(failure: Failure, found: &Database) -> Failure {
+    if found.groups.iter().any(|(_, state)| state == "pending-reboot") {
+        failure.hint("a changed parameter is not in force until the instance is rebooted: do it before the night")
+    } else if failure.message.contains("was not promoted") {
+        failure.hint("a replica takes no writes: promote it, which takes minutes, and look again")
+    } else {
+        failure
     }
 }
 
@@ -356,7 +367,7 @@ impl Check for Status {
                 None => Vec::new(),
             };
             let now = now();
-            amiss(self.which.id(), self.wrong(now, &found, &waiting))?;
+            amiss(self.which.id(), self.wrong(now, &found, &waiting)).map_err(|failure| hinted(failure, &found))?;
             let evidence = json!({
                 "arn": found.arn, "status": found.status, "engine": found.engine, "version": found.version,
                 "multi_az": found.multi_az, "source": found.source, "pending": found.pending,

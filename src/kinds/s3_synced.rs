@@ -232,9 +232,9 @@ impl Synced {
             }
             match (from, to) {
                 (Some(one), None) if young(&one) => tally.settling += 1,
-                (Some(one), None) => tally.missing.add(|| clean_line(&one.key, 200)),
+                (Some(one), None) => tally.missing.add_at(one.at, || clean_line(&one.key, 200)),
                 (None, Some(one)) if young(&one) => tally.settling += 1,
-                (None, Some(one)) => tally.extra.add(|| clean_line(&one.key, 200)),
+                (None, Some(one)) => tally.extra.add_at(one.at, || clean_line(&one.key, 200)),
                 (Some(from), Some(to)) => self.judge(&mut tally, &mut doubtful, from, &to, young),
                 (None, None) => break,
             }
@@ -270,7 +270,10 @@ impl Synced {
             (Likeness::OtherSize, _) => {
                 tally.different.add(|| format!("{} ({} → {})", clean_line(&from.key, 200), from.size, to.size));
             }
-            _ => tally.different.add(|| format!("{} (entity tag)", clean_line(&from.key, 200))),
+            _ => {
+                tally.other_tag += 1;
+                tally.different.add(|| format!("{} (entity tag)", clean_line(&from.key, 200)));
+            }
         }
     }
 
@@ -346,14 +349,20 @@ impl Synced {
                 "{target}: {} missing, {} different, {} extra of {objects} objects of {source}{settling}",
                 tally.missing.count, tally.different.count, tally.extra.count
             );
-            let hint = format!("copy once more: aws s3 sync s3://{source} s3://{target}");
-            return Err(tally.causes(Failure::new(Class::NotYet, words)).hint(hint));
+            let failure = tally.causes(Failure::new(Class::NotYet, words), now());
+            // All of them, and nothing else: that is a key, not a copy that went wrong.
+            return Err(if missing + extra == 0 && tally.other_tag == tally.different.count {
+                failure
+                    .hint("entity tags never agree where KMS keys encrypt: give a `checksum`, or `compare = \"size\"`")
+            } else {
+                failure.hint(format!("copy once more: aws s3 sync s3://{source} s3://{target}"))
+            });
         }
         if tally.unproven.count > 0 {
             let sum = self.checksum.unwrap_or_default();
             let words = format!("no data: {} of {objects} objects cannot be compared by {sum}", tally.unproven.count);
             let hint = "write them again with that checksum, or compare without `checksum`";
-            return Err(tally.causes(Failure::new(Class::NotYet, words)).hint(hint));
+            return Err(tally.causes(Failure::new(Class::NotYet, words), now()).hint(hint));
         }
         let mut line = format!("{target} holds the {} objects of {source} ({})", tally.same, bytes(size));
         for (n, words) in [

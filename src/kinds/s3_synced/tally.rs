@@ -1,6 +1,11 @@
 //! What a comparison of two listings found: counts, and the first few names of each sort.
 
-use crate::{base::Failure, services::aws::Object};
+use chrono::{DateTime, Utc};
+
+use crate::{
+    base::{Failure, short_duration},
+    services::aws::Object,
+};
 
 /// Keys of each sort that are named.
 const NAMED: usize = 5;
@@ -10,6 +15,8 @@ const NAMED: usize = 5;
 pub struct Sort {
     pub count: u64,
     pub named: Vec<String>,
+    /// When the newest of them was written.
+    pub newest: Option<DateTime<Utc>>,
 }
 
 impl Sort {
@@ -20,14 +27,22 @@ impl Sort {
         }
     }
 
+    /// Adds one that was written then.
+    pub fn add_at(&mut self, at: DateTime<Utc>, name: impl FnOnce() -> String) {
+        self.newest = self.newest.max(Some(at));
+        self.add(name);
+    }
+
     /// Adds a cause that names them.
-    fn told(&self, failure: Failure, word: &str) -> Failure {
+    fn told(&self, failure: Failure, word: &str, now: DateTime<Utc>) -> Failure {
         if self.count == 0 {
             return failure;
         }
+        let age = self.newest.map(|at| short_duration((now - at).to_std().unwrap_or_default()));
+        let age = age.map(|age| format!("; the newest was written {age} ago")).unwrap_or_default();
         let rest = self.count - self.named.len() as u64;
         let rest = if rest == 0 { String::new() } else { format!(" and {rest} more") };
-        failure.because(format!("{word}: {}{rest}", self.named.join(", ")))
+        failure.because(format!("{word}: {}{rest}{age}", self.named.join(", ")))
     }
 }
 
@@ -48,6 +63,8 @@ pub struct Tally {
     pub missing: Sort,
     /// On both sides, and not the same.
     pub different: Sort,
+    /// Of the different, those whose sizes agree and only the entity tags do not.
+    pub other_tag: u64,
     /// In the target only.
     pub extra: Sort,
     /// Wanted to be compared by checksums that are not there.
@@ -57,11 +74,12 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub fn causes(&self, failure: Failure) -> Failure {
-        let failure = self.missing.told(failure, "missing");
-        let failure = self.different.told(failure, "different");
-        let failure = self.extra.told(failure, "extra");
-        self.unproven.told(failure, "not comparable")
+    /// Names what was found, sort by sort.
+    pub fn causes(&self, failure: Failure, now: DateTime<Utc>) -> Failure {
+        let failure = self.missing.told(failure, "missing", now);
+        let failure = self.different.told(failure, "different", now);
+        let failure = self.extra.told(failure, "extra", now);
+        self.unproven.told(failure, "not comparable", now)
     }
 }
 

@@ -99,8 +99,8 @@ impl Certificate {
             json!({
                 "DomainName": name, "ValidationDomain": name, "ValidationMethod": "DNS", "ValidationStatus": proof,
                 "ResourceRecord": {
-                    "Name": format!("_5a0db0x0{}.{name}.", self.id.len()), "Type": "CNAME",
-                    "Value": "_5a0db0x1.sandbox.acm-validations.example.",
+                    "Name": format!("_5a0db0c55a0db0c5.{name}."), "Type": "CNAME",
+                    "Value": "_0c5a5a9d0c5a5a9d.sandbox.acm-validations.example.",
                 },
             })
         });

@@ -68,7 +68,7 @@ pub struct Database {
     pub protected: Option<bool>,
     /// `host:port`; empty while there is none.
     pub endpoint: String,
-    /// Parameter groups, each with its state: `in-sync`, `pending-reboot`, `applying`, ….
+    /// Parameter groups, each with whose it is and its state: `in-sync`, `pending-reboot`, `applying`, ….
     pub groups: Vec<(String, String)>,
     /// The instances of a cluster: identifier, state; the writer first.
     pub members: Vec<(String, String)>,
@@ -106,22 +106,29 @@ impl Aws {
                 let found = found.filter(|found| named(found, "DBClusterIdentifier", id));
                 let found = found.ok_or_else(|| missing("cluster", id))?;
                 let mut cluster = cluster(found)?;
-                let states = self.members(id, patience).await?;
+                let instances = self.members(id, patience).await?;
                 let mut members: Vec<_> = found.each("DBClusterMembers", "DBClusterMember").collect();
                 members.sort_by_key(|member| member.text("IsClusterWriter") != "true");
                 for member in members {
                     let name = member.text("DBInstanceIdentifier");
-                    let state = states.iter().find(|(id, _)| id == name).map_or("not described", |(_, state)| state);
-                    cluster.groups.push((name.to_owned(), member.text("DBClusterParameterGroupStatus").to_owned()));
+                    let state = member.text("DBClusterParameterGroupStatus").to_owned();
+                    cluster.groups.push((format!("the cluster's parameter group on {name}"), state));
+                    let found = instances.iter().find(|(id, _)| id == name).map(|(_, found)| found);
+                    let state = found.map_or("not described", |found| found.status.as_str());
                     cluster.members.push((name.to_owned(), state.to_owned()));
+                    let Some(found) = found else { continue };
+                    cluster
+                        .groups
+                        .extend(found.groups.iter().map(|(of, state)| (format!("{of} on {name}"), state.clone())));
+                    cluster.pending.extend(found.pending.iter().map(|what| format!("{what} of {name}")));
                 }
                 Ok(cluster)
             }
         }
     }
 
-    /// The instances of a cluster and their states.
-    async fn members(&self, cluster: &str, patience: &Patience) -> Result<Vec<(String, String)>, Failure> {
+    /// The instances of a cluster, by identifier.
+    async fn members(&self, cluster: &str, patience: &Patience) -> Result<Vec<(String, Database)>, Failure> {
         let filter = [("Filters.Filter.1.Name", "db-cluster-id"), ("Filters.Filter.1.Values.Value.1", cluster)];
         let filter = filter.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let mut found = Vec::new();
@@ -133,7 +140,7 @@ impl Aws {
             }
             let answer = self.query(&RDS, &INSTANCES, &params, patience).await?;
             for one in answer.each("DescribeDBInstancesResult/DBInstances", "DBInstance") {
-                found.push((one.text("DBInstanceIdentifier").to_owned(), one.text("DBInstanceStatus").to_owned()));
+                found.push((one.text("DBInstanceIdentifier").to_owned(), instance(one)?));
             }
             answer.text("DescribeDBInstancesResult/Marker").clone_into(&mut marker);
             if marker.is_empty() {
@@ -232,9 +239,10 @@ fn is_empty(node: &Node) -> bool {
 fn instance(node: &Node) -> Result<Database, Failure> {
     let source = ["ReadReplicaSourceDBInstanceIdentifier", "ReadReplicaSourceDBClusterIdentifier"];
     let source = source.into_iter().map(|name| node.text(name)).find(|text| !text.is_empty());
-    let groups = node.each("DBParameterGroups", "DBParameterGroup");
-    let groups = groups
-        .map(|group| (group.text("DBParameterGroupName").to_owned(), group.text("ParameterApplyStatus").to_owned()));
+    let groups = node.each("DBParameterGroups", "DBParameterGroup").map(|group| {
+        let name = group.text("DBParameterGroupName");
+        (format!("parameter group {name}"), group.text("ParameterApplyStatus").to_owned())
+    });
     Ok(Database {
         source: source.map(ToOwned::to_owned),
         endpoint: address(node.text("Endpoint/Address"), node.text("Endpoint/Port")),

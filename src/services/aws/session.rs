@@ -176,7 +176,8 @@ impl Session {
 
     /// The endpoint that somebody wrote down: the runbook, else the SDK's configuration.
     pub fn custom(&self, service: &Service<'_>) -> Option<String> {
-        self.written(service.host).or_else(|| config_endpoint(&self.config, service.id))
+        let named = self.aws.endpoints.get(service.host).or(self.aws.endpoints.get(service.signs));
+        named.cloned().or_else(|| self.written(service.host)).or_else(|| config_endpoint(&self.config, service.id))
     }
 
     /// Where a service is: what somebody wrote down, else AWS itself.
@@ -390,6 +391,37 @@ mod tests {
             assert_eq!(loopback_only(&env(bad)).unwrap_err().class, Class::Misconfigured, "{bad}");
         }
         assert!(loopback_only(&AwsEnv::default()).is_err());
+    }
+
+    #[test]
+    fn where_a_service_is() {
+        tls_provider();
+        let session = |endpoints: &[(&str, &str)]| Session {
+            region: "eu-west-1".into(),
+            keys: Arc::new(Keys {
+                provider: SharedCredentialsProvider::new(Credentials::new("a", "b", None, None, "test")),
+                cached: Mutex::new(None),
+            }),
+            http: reqwest::Client::new(),
+            aws: AwsEnv {
+                endpoints: endpoints.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+                ..AwsEnv::default()
+            },
+            config: SdkConfig::builder().build(),
+            route53: OnceLock::new(),
+            ecs: OnceLock::new(),
+        };
+        let s3 = Service { label: "acme-uploads", ..Service::new("S3", "s3", "S3", "") };
+        let real = session(&[]);
+        assert_eq!(real.endpoint(&s3), "https://acme-uploads.s3.eu-west-1.amazonaws.com");
+        assert_eq!(real.endpoint(&s3.at(Some("us-east-1"))), "https://acme-uploads.s3.us-east-1.amazonaws.com");
+        assert_eq!(real.region_of(&s3.at(Some("us-east-1"))), "us-east-1");
+        let ecr = Service { signs: "ecr", ..Service::new("ECR", "api.ecr", "ECR", "") };
+        assert_eq!(real.endpoint(&ecr), "https://api.ecr.eu-west-1.amazonaws.com");
+        // What somebody wrote down is taken as it is: a bucket is then part of the path.
+        let local = session(&[("s3", "http://127.0.0.1:9000"), ("ecr", "http://127.0.0.1:9001")]);
+        assert_eq!(local.endpoint(&s3), "http://127.0.0.1:9000");
+        assert_eq!(local.endpoint(&ecr), "http://127.0.0.1:9001");
     }
 
     #[test]

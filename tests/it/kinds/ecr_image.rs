@@ -48,7 +48,7 @@ const LIST: &str = r#"{"manifests":[{"digest":"sha256:amd","platform":{"os":"lin
 
 /// A played repository: the manifest of its image, the scan of the image.
 async fn look(manifest: &'static str, scan: Json, rest: &str) -> Result<Seen, Failure> {
-    let pushed = chrono::Utc::now().timestamp() as f64 - 600.5;
+    let pushed = chrono::Utc::now().timestamp() as f64 - 630.5;
     let endpoint = play(move |asked| match asked.operation.as_str() {
         "DescribeImages" => Answer::json(json!({ "imageDetails": [
             { "imageDigest": digest('a'), "imageTags": ["v1"], "imagePushedAt": pushed, "imageSizeInBytes": 5, "new": {} }] })),
@@ -72,13 +72,13 @@ async fn what_hurts_is_named() {
     let seen = look(LIST, good.clone(), "tag = \"v1\"\nplatform = \"linux/arm64\"\nmax_critical = 0\nmax_high = 2")
         .await
         .unwrap();
-    let words =
-        "acme/web:v1 is sha256:aaaaaaaaaaaa, pushed 10m00 ago, with linux/arm64/v8, 0 critical and 2 high findings";
-    assert_eq!(seen.line, words);
+    let end = " ago, with linux/arm64/v8, 0 critical and 2 high findings";
+    let good_line = seen.line.starts_with("acme/web:v1 is sha256:aaaaaaaaaaaa, pushed 10m") && seen.line.ends_with(end);
+    assert!(good_line, "{}", seen.line);
     assert_eq!(seen.evidence["platform_digest"], "sha256:arm");
     for (manifest, scan, rest, words) in [
         (LIST, good.clone(), format!("tag = \"v1\"\ndigest = \"{}\"", digest('b')), "the tag points to sha256:aaaa"),
-        (LIST, good.clone(), "tag = \"v1\"\nmax_age = \"5m\"".into(), "pushed 10m00 ago, wanted at most 5m00"),
+        (LIST, good.clone(), "tag = \"v1\"\nmax_age = \"5m\"".into(), "ago, wanted at most 5m00"),
         (LIST, good.clone(), "tag = \"v1\"\nplatform = \"linux/s390x\"".into(), "it has linux/amd64, linux/arm64/v8"),
         (
             "{\"config\":{}}",

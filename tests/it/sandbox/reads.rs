@@ -33,7 +33,7 @@ async fn the_aws_cli_looks_at_database_certificates_and_stack() {
     let id = started["StackDriftDetectionId"].as_str().unwrap();
     let status = format!("cloudformation describe-stack-drift-detection-status --stack-drift-detection-id {id}");
     assert!(aws.json(&status).await["DetectionStatus"].as_str().unwrap().starts_with("DETECTION_"));
-    let drifts = aws.json("cloudformation describe-stack-resource-drifts --stack-name acme-shop --max-items 2").await;
+    let drifts = aws.json("cloudformation describe-stack-resource-drifts --stack-name acme-shop --max-results 2").await;
     assert_eq!(drifts["StackResourceDrifts"].as_array().unwrap().len(), 2, "{drifts}");
     let missing = aws.refused("cloudformation describe-stacks --stack-name nope").await;
     assert!(missing.contains("Stack with id nope does not exist"), "{missing}");
