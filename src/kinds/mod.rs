@@ -11,6 +11,8 @@ mod aws_read;
 #[cfg(feature = "aws")]
 mod cloudwatch_metric;
 mod command;
+#[cfg(all(feature = "aws", feature = "heroku"))]
+mod config_parity;
 mod dns;
 mod dns_authoritative;
 mod dns_propagated;
@@ -40,6 +42,8 @@ mod route53_set_ttl;
 mod route53_switch;
 #[cfg(feature = "aws")]
 mod scheduler_switch;
+#[cfg(feature = "aws")]
+mod secret_present;
 mod stop;
 mod wait;
 
@@ -95,6 +99,8 @@ pub static ALL: &[&Kind] = &[
     #[cfg(feature = "aws")]
     &cloudwatch_metric::KIND,
     &command::KIND,
+    #[cfg(all(feature = "aws", feature = "heroku"))]
+    &config_parity::KIND,
     &dns_authoritative::KIND,
     &dns_propagated::KIND,
     &dns_wait_ttl::KIND,
@@ -120,6 +126,8 @@ pub static ALL: &[&Kind] = &[
     &route53_switch::KIND,
     #[cfg(feature = "aws")]
     &scheduler_switch::KIND,
+    #[cfg(feature = "aws")]
+    &secret_present::KIND,
     &stop::KIND,
     &wait::KIND,
 ];

@@ -10,7 +10,7 @@ pub(super) mod metrics;
 mod protocol;
 pub(super) mod route53;
 pub(super) mod scheduler;
-mod secrets;
+pub(super) mod secrets;
 mod sigv4;
 mod sts;
 

@@ -10,6 +10,7 @@
 mod arn;
 mod balancer;
 mod call;
+mod described;
 mod ecs;
 mod ecs_model;
 mod errors;
@@ -46,6 +47,7 @@ use crate::{
 };
 pub use balancer::Target;
 pub use call::Patience;
+pub use described::{DescribedParameter, DescribedSecret};
 pub use ecs_model::{
     Container, Deployment, Network, NewTask, Service, Started, Task, TaskDefinition, short_definition,
 };
@@ -54,6 +56,7 @@ pub use metrics::{MetricQuery, Sample, Series};
 pub use read::{KNOWN, PROTOCOLS, Protocol, Reading, iam_action, known_service, opens, refused};
 pub use records::{Alias, RecordSet, difference, normal_name};
 pub use rollout::{Rollout, State};
+pub use stored::{ContainerVars, Origin, Values, keys};
 pub use swap::Swap;
 
 /// Credentials from a command or a browser sign-in may take this long; then something is stuck.
