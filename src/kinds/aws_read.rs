@@ -83,7 +83,12 @@ const PARAMS: &[Param] = &[
     param("region", Shape::Text, false, "default: the environment's, or the service's only one"),
     param("host", Shape::Text, false, "the first part of its host name, where it is not known"),
     param("signs", Shape::Text, false, "its name in signatures; default: host"),
-    param("protocol", Shape::Text, false, "query, ec2, json-1.0, json-1.1, rest-json or rest-xml, where it is not known"),
+    param(
+        "protocol",
+        Shape::Text,
+        false,
+        "query, ec2, json-1.0, json-1.1, rest-json or rest-xml, where it is not known",
+    ),
     param("version", Shape::Text, false, "query protocols: the API's version, where it is not known"),
     param("target", Shape::Text, false, "JSON protocols: the prefix of X-Amz-Target, where it is not known"),
     param("iam", Shape::Text, false, "the IAM action, where it is not service:Action"),

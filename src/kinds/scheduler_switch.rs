@@ -167,7 +167,8 @@ impl Switch {
             }
         }
         let word = |on: bool| if on { "on" } else { "off" };
-        let states = self.items.iter().zip(before).map(|(item, before)| format!("{} is {}", item.line(), word(wanted(before))));
+        let states =
+            self.items.iter().zip(before).map(|(item, before)| format!("{} is {}", item.line(), word(wanted(before))));
         let line = states.collect::<Vec<_>>().join(", ");
         let line = if switched.is_empty() { format!("{line} already") } else { line };
         Ok(Done::new(line).with(json!({ "switched": switched, "already": already })))
@@ -203,10 +204,15 @@ impl Switch {
         let seen = cx.poll(LOOK, || async {
             let now = self.read(item, &patience).await?;
             unchanged(item, before, &now)?;
-            if is_on(&now) == on { Ok(()) } else { Err(Failure::new(Class::NotYet, format!("{} still says otherwise", item.line()))) }
+            if is_on(&now) == on {
+                Ok(())
+            } else {
+                Err(Failure::new(Class::NotYet, format!("{} still says otherwise", item.line())))
+            }
         });
         seen.await.map_err(|failure| {
-            Failure { class: Class::Unknown, ..failure }.because(format!("the change was accepted, request id {request_id}"))
+            Failure { class: Class::Unknown, ..failure }
+                .because(format!("the change was accepted, request id {request_id}"))
         })?;
         Ok(Some(request_id))
     }

@@ -52,7 +52,12 @@ const PARAMS: &[Param] = &[
     },
     Param { name: "min_version", shape: Shape::Count, required: false, help: "least version of the parameters" },
     Param { name: "changed_within", shape: Shape::Duration, required: false, help: "changed at most so long ago" },
-    Param { name: "rotated_within", shape: Shape::Duration, required: false, help: "secrets rotated at most so long ago" },
+    Param {
+        name: "rotated_within",
+        shape: Shape::Duration,
+        required: false,
+        help: "secrets rotated at most so long ago",
+    },
 ];
 
 struct Present {
@@ -125,9 +130,11 @@ impl Present {
             older(secret.changed);
             evidence.push(json!({ "secret": id, "version": secret.current, "changed": secret.changed.map(moment) }));
         }
-        let found = if self.parameters.is_empty() { Vec::new() } else { aws.parameters(&self.parameters, patience).await? };
+        let found =
+            if self.parameters.is_empty() { Vec::new() } else { aws.parameters(&self.parameters, patience).await? };
         for name in &self.parameters {
-            let Some(parameter) = found.iter().find(|one| one.name == *name || name.ends_with(&format!("parameter{}", one.name)))
+            let Some(parameter) =
+                found.iter().find(|one| one.name == *name || name.ends_with(&format!("parameter{}", one.name)))
             else {
                 wrong.push(format!("parameter {name} is not there"));
                 continue;
@@ -181,8 +188,10 @@ impl Check for Present {
 
     fn needs(&self) -> Vec<Permission> {
         let aws = &self.services.aws;
-        let secrets = self.secrets.iter().map(|id| Permission::new("secretsmanager:DescribeSecret", aws.secret_arn(id)));
-        let parameters = self.parameters.iter().map(|name| Permission::new("ssm:GetParameters", aws.parameter_arn(name)));
+        let secrets =
+            self.secrets.iter().map(|id| Permission::new("secretsmanager:DescribeSecret", aws.secret_arn(id)));
+        let parameters =
+            self.parameters.iter().map(|name| Permission::new("ssm:GetParameters", aws.parameter_arn(name)));
         secrets.chain(parameters).collect()
     }
 

@@ -10,7 +10,9 @@ pub mod http;
 pub mod process;
 mod secrets;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use chrono::{DateTime, Utc};
 
 use crate::{
     base::Redactor,
@@ -34,6 +36,8 @@ pub struct Services {
     pub dns: dns::Dns,
     /// Web servers.
     pub http: http::Http,
+    /// When the run is planned to end, set by whoever knows it; nothing where nobody does.
+    pub planned_end: OnceLock<DateTime<Utc>>,
 }
 
 impl Services {
@@ -49,6 +53,7 @@ impl Services {
             heroku: heroku::Heroku::new(env.clone(), services.clone()),
             dns: dns::Dns::new(env.clone()),
             http: http::Http::new(env.clone()),
+            planned_end: OnceLock::new(),
             env,
         })
     }

@@ -16,7 +16,12 @@ pub(super) fn read(params: &mut Params<'_>) -> Reading {
         && let Some(why) = refused(&action)
     {
         let span = params.place_of("action");
-        params.mistake(span, format!("`aws.read` does not send {}: {why}", clean_line(&action, 60)), "not a read", None);
+        params.mistake(
+            span,
+            format!("`aws.read` does not send {}: {why}", clean_line(&action, 60)),
+            "not a read",
+            None,
+        );
     }
     let mut reading = match (known_service(&service), params.has("protocol")) {
         (Some(known), false) => Reading::of(known, action),
@@ -63,7 +68,12 @@ fn other(params: &mut Params<'_>, service: &str, action: String, described: bool
         let near = nearest(service, KNOWN.iter().map(|known| known.name));
         let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
         let help = format!("{near}any other service needs `protocol`, and `version` or `target`");
-        params.mistake(span, format!("`{}` is not a service known by name", clean_line(service, 60)), "unknown", Some(help));
+        params.mistake(
+            span,
+            format!("`{}` is not a service known by name", clean_line(service, 60)),
+            "unknown",
+            Some(help),
+        );
     }
     let protocol = params.word("protocol", PROTOCOLS);
     let mut reading = Reading::other(service, protocol, action);
@@ -145,7 +155,12 @@ fn json_of(params: &mut Params<'_>, value: &Value) -> Json {
         Kind::Table(table) => Json::Object(table_of(params, table)),
         Kind::Secret(name) => {
             let span: Span = value.span.clone();
-            params.mistake(span, "`params` must not hold a secret", format!("`${{secret.{name}}}` would be sent"), None);
+            params.mistake(
+                span,
+                "`params` must not hold a secret",
+                format!("`${{secret.{name}}}` would be sent"),
+                None,
+            );
             Json::Null
         }
     }

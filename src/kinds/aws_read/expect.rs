@@ -15,8 +15,18 @@ const DEPTH: usize = 16;
 /// As much of a value as a person reads in a line.
 const SHOWN: usize = 160;
 /// Names below which a value is not shown.
-const SENSITIVE: &[&str] =
-    &["accesskey", "apikey", "credential", "environment", "passphrase", "passwd", "password", "privatekey", "secret", "userdata"];
+const SENSITIVE: &[&str] = &[
+    "accesskey",
+    "apikey",
+    "credential",
+    "environment",
+    "passphrase",
+    "passwd",
+    "password",
+    "privatekey",
+    "secret",
+    "userdata",
+];
 
 /// What ought to stand there.
 #[derive(Debug)]
@@ -126,8 +136,9 @@ impl Expect {
             // Nothing is not "something else": it is no data.
             Condition::IsNot(unwanted) => !found.is_null() && !same(found, unwanted),
             Condition::OneOf(words) => plain(found).is_some_and(|text| words.contains(&text)),
-            Condition::Between(min, max) => number(found)
-                .is_some_and(|n| min.is_none_or(|min| n >= min) && max.is_none_or(|max| n <= max)),
+            Condition::Between(min, max) => {
+                number(found).is_some_and(|n| min.is_none_or(|min| n >= min) && max.is_none_or(|max| n <= max))
+            }
             Condition::Matches(regex) => plain(found).is_some_and(|text| regex.is_match(&text)),
             Condition::Empty(wanted) => is_empty(found) == Some(*wanted),
             Condition::Absent => found.is_null() || found.as_array().is_some_and(Vec::is_empty),
@@ -199,7 +210,8 @@ fn scalar(params: &mut Params<'_>, key: &str, value: &Value) -> Json {
         Kind::Bool(flag) => Json::Bool(*flag),
         Kind::List(items) => Json::Array(items.iter().map(|item| scalar(params, key, item)).collect()),
         other => {
-            let message = format!("`{key}` must be text, a number, true or false, or a list of them, found {}", other.name());
+            let message =
+                format!("`{key}` must be text, a number, true or false, or a list of them, found {}", other.name());
             params.mistake(value.span.clone(), message, "cannot be compared", None);
             Json::Null
         }

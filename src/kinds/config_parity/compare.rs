@@ -34,7 +34,8 @@ impl Parity {
     /// # Errors
     /// `FailedNothingDone` where a side is empty or no salt can be drawn: nothing to compare is no agreement.
     pub fn of(source: &Values, target: &Gathered) -> Result<Self, Failure> {
-        let empty = |what: &str| Err(Failure::new(Class::FailedNothingDone, format!("no data: {what} has no variables")));
+        let empty =
+            |what: &str| Err(Failure::new(Class::FailedNothingDone, format!("no data: {what} has no variables")));
         if source.is_empty() {
             return empty("the app on Heroku");
         }
@@ -98,7 +99,8 @@ impl Expected {
                 expected.insert(name, *difference);
             } else {
                 let span = params.place_of("expected");
-                let message = format!("`expected`: {} is one of differs, only source, only target", clean_line(&name, 80));
+                let message =
+                    format!("`expected`: {} is one of differs, only source, only target", clean_line(&name, 80));
                 params.mistake(span, message, format!("found `{}`", clean_line(&word, 40)), None);
             }
         }
@@ -152,7 +154,8 @@ mod tests {
 
     #[test]
     fn every_difference_has_its_name() {
-        let target = Gathered { values: values(&[("A", "1"), ("B", "x"), ("D", "4"), ("E", "1"), ("E", "2")]), files: None };
+        let target =
+            Gathered { values: values(&[("A", "1"), ("B", "x"), ("D", "4"), ("E", "1"), ("E", "2")]), files: None };
         let parity = Parity::of(&values(&[("A", "1"), ("B", "2"), ("C", "3")]), &target).unwrap();
         assert_eq!((parity.all, parity.same), (5, 1));
         let mut expected = Expected::default();

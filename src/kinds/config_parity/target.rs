@@ -30,7 +30,10 @@ pub(super) struct Gathered {
 impl Gathered {
     /// What was not looked at.
     pub fn note(&self) -> String {
-        self.files.as_ref().map(|name| format!(", and container {name} also reads environmentFiles, which are not compared")).unwrap_or_default()
+        self.files
+            .as_ref()
+            .map(|name| format!(", and container {name} also reads environmentFiles, which are not compared"))
+            .unwrap_or_default()
     }
 }
 
@@ -75,7 +78,9 @@ impl Target {
             needs.push(Permission::new("secretsmanager:GetSecretValue", aws.arn("secretsmanager", "secret:*")));
             needs.push(Permission::new("ssm:GetParameter", aws.arn("ssm", "parameter/*")));
         } else {
-            needs.extend(self.secrets.iter().map(|id| Permission::new("secretsmanager:GetSecretValue", aws.secret_arn(id))));
+            needs.extend(
+                self.secrets.iter().map(|id| Permission::new("secretsmanager:GetSecretValue", aws.secret_arn(id))),
+            );
         }
         let path = |path: &String| format!("{}*", aws.parameter_arn(path.trim_end_matches('/')));
         needs.extend(self.parameters.iter().map(|p| Permission::new("ssm:GetParametersByPath", path(p))));
@@ -146,9 +151,7 @@ async fn follow(
         Failure { message, ..failure }
     };
     match place(from) {
-        Place::Parameter("") => {
-            Err(of(Failure::new(Class::Misconfigured, "its valueFrom is empty")))
-        }
+        Place::Parameter("") => Err(of(Failure::new(Class::Misconfigured, "its valueFrom is empty"))),
         Place::Parameter(parameter) => aws.parameter_text(parameter, patience).await.map_err(of),
         Place::Secret { arn, key, stage, version } => {
             let which = (arn.clone(), stage.to_owned(), version.to_owned());

@@ -68,7 +68,8 @@ pub(super) fn answer(
     }
     let name = params["Name"].as_str().unwrap_or_default().to_owned();
     let at = world.rules.iter().position(|rule| rule.bus == bus && rule.name == name);
-    let at = at.ok_or_else(|| (400, "ResourceNotFoundException", format!("Rule {name} does not exist on EventBus {bus}.")))?;
+    let at =
+        at.ok_or_else(|| (400, "ResourceNotFoundException", format!("Rule {name} does not exist on EventBus {bus}.")))?;
     match operation {
         "DescribeRule" => Ok(world.rules[at].json(&world.names)),
         "EnableRule" | "DisableRule" => {
@@ -78,7 +79,13 @@ pub(super) fn answer(
             }
             world.rules[at].on = operation == "EnableRule";
             let state = if world.rules[at].on { "ENABLED" } else { "DISABLED" };
-            world.effect(now, ("events", if world.rules[at].on { "EnableRule" } else { "DisableRule" }), name, state, &caller.request_id);
+            world.effect(
+                now,
+                ("events", if world.rules[at].on { "EnableRule" } else { "DisableRule" }),
+                name,
+                state,
+                &caller.request_id,
+            );
             Ok(json!({}))
         }
         other => Err((400, "UnknownOperationException", format!("{other} is not part of the sandbox"))),

@@ -119,10 +119,8 @@ fn dispatch(world: &mut World, caller: &Caller<'_>, service: &str, now: Moment) 
             json_service(caller, |operation, params| ecs::answer(world, caller, operation, params, now))
                 .unwrap_or_else(no)
         }
-        "events" => {
-            json_service(caller, |operation, params| events::answer(world, caller, operation, params, now))
-                .unwrap_or_else(no)
-        }
+        "events" => json_service(caller, |operation, params| events::answer(world, caller, operation, params, now))
+            .unwrap_or_else(no),
         "scheduler" => scheduler::answer(world, caller, now).unwrap_or_else(no),
         "secretsmanager" => {
             json_service(caller, |operation, params| secrets::secrets_manager(world, operation, params, now))

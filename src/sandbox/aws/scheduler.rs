@@ -46,7 +46,14 @@ impl Schedule {
                 "Description": "was a job of Heroku Scheduler",
             });
             let body = if let Value::Object(body) = body { body } else { Map::new() };
-            Self { group: "default".into(), name: name.into(), body, created_at: long_ago, updated_at: long_ago, token: None }
+            Self {
+                group: "default".into(),
+                name: name.into(),
+                body,
+                created_at: long_ago,
+                updated_at: long_ago,
+                token: None,
+            }
         };
         vec![make("nightly-report", "cron(30 2 * * ? *)", "DISABLED"), make("reminders", "rate(10 minutes)", "ENABLED")]
     }

@@ -27,16 +27,12 @@ pub(in crate::sandbox) fn secret_arn(names: &WorldNames, name: &str) -> String {
     format!("arn:aws:secretsmanager:{}:{}:secret:{name}-Sandbx", names.region, names.account)
 }
 
-pub(super) fn secrets_manager(
-    world: &mut World,
-    operation: &str,
-    params: &Value,
-    now: Moment,
-) -> Result<Value, No> {
+pub(super) fn secrets_manager(world: &mut World, operation: &str, params: &Value, now: Moment) -> Result<Value, No> {
     const VERSION: &str = "5a4db0c5-0000-4000-a000-000000000001";
     let id = text(params, "SecretId");
     let found = SECRETS.iter().find(|(name, _)| *name == id || secret_arn(&world.names, name) == id);
-    let missing = |what: &str| (400, "ResourceNotFoundException", format!("Secrets Manager can't find the specified {what}."));
+    let missing =
+        |what: &str| (400, "ResourceNotFoundException", format!("Secrets Manager can't find the specified {what}."));
     let created = now.timestamp() - 86_400;
     match operation {
         "GetSecretValue" => {
@@ -81,7 +77,9 @@ pub(super) fn parameter_resources(world: &World, operation: &str, params: &Value
     let arn = |name: &str| if name.starts_with("arn:") { name.to_owned() } else { parameter_arn(&world.names, name) };
     match operation {
         "GetParameter" => vec![arn(text(params, "Name"))],
-        "GetParameters" => params["Names"].as_array().into_iter().flatten().filter_map(Value::as_str).map(arn).collect(),
+        "GetParameters" => {
+            params["Names"].as_array().into_iter().flatten().filter_map(Value::as_str).map(arn).collect()
+        }
         "GetParametersByPath" => vec![arn(text(params, "Path").trim_end_matches('/'))],
         _ => vec!["*".into()],
     }
@@ -106,7 +104,11 @@ pub(super) fn parameters(world: &World, operation: &str, params: &Value, now: Mo
             let names: Vec<&str> = params["Names"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             if names.is_empty() || names.len() > 10 {
                 let words = "Member must have length less than or equal to 10, greater than or equal to 1";
-                return Err((400, "ValidationException", format!("Value at 'names' failed to satisfy constraint: {words}")));
+                return Err((
+                    400,
+                    "ValidationException",
+                    format!("Value at 'names' failed to satisfy constraint: {words}"),
+                ));
             }
             let (found, missing): (Vec<&str>, Vec<&str>) = names.into_iter().partition(|name| find(name).is_some());
             let found: Vec<Value> = found.into_iter().filter_map(find).map(show).collect();
@@ -123,7 +125,8 @@ pub(super) fn parameters(world: &World, operation: &str, params: &Value, now: Mo
                 return Err((400, "ValidationException", "Value at 'maxResults' must be 1 to 10".into()));
             }
             let from = text(params, "NextToken").parse::<usize>().unwrap_or(0);
-            let (below, deep) = (format!("{}/", path.trim_end_matches('/')), params["Recursive"].as_bool().unwrap_or(false));
+            let (below, deep) =
+                (format!("{}/", path.trim_end_matches('/')), params["Recursive"].as_bool().unwrap_or(false));
             let inside = |name: &str| name.strip_prefix(&below).is_some_and(|rest| deep || !rest.contains('/'));
             let all: Vec<_> = PARAMETERS.iter().filter(|one| inside(one.0)).collect();
             let shown: Vec<Value> = all.iter().skip(from).take(most).map(|one| show(one)).collect();

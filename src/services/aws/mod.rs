@@ -91,7 +91,7 @@ impl Aws {
     }
 
     /// Makes the next call read configuration and credentials again: somebody may have renewed them.
-    async fn forget(&self) {
+    pub async fn forget(&self) {
         *self.session.lock().await = None;
         *self.known.lock().await = None;
     }

@@ -48,8 +48,10 @@ impl Aws {
     ) -> Result<String, Failure> {
         let name = schedule["Name"].as_str().unwrap_or_default();
         let told = schedule.as_object().into_iter().flatten();
-        let mut body: Map<String, Json> =
-            told.filter(|(key, _)| !TOLD.contains(&key.as_str())).map(|(key, value)| (key.clone(), value.clone())).collect();
+        let mut body: Map<String, Json> = told
+            .filter(|(key, _)| !TOLD.contains(&key.as_str()))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
         body.insert("State".into(), json!(state));
         body.insert("ClientToken".into(), json!(token));
         let request = Request::rest(Method::Put, format!("/schedules/{name}")).body(&Json::Object(body));

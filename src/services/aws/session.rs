@@ -105,9 +105,9 @@ impl Session {
             return Err(Failure::new(Class::Misconfigured, "no AWS region is known")
                 .hint("give the environment's `aws` a `region`, set AWS_REGION, or give the profile one"));
         };
-        let provider = config.credentials_provider().ok_or_else(|| {
-            Failure::new(Class::Denied, "no AWS credentials are configured").hint(renew.hint())
-        })?;
+        let provider = config
+            .credentials_provider()
+            .ok_or_else(|| Failure::new(Class::Denied, "no AWS credentials are configured").hint(renew.hint()))?;
         let role = aws.role.clone().filter(|_| !sandbox);
         let provider = match &role {
             Some(role) => assumed(role, &aws, &config, provider).await,

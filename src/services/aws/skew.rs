@@ -40,7 +40,8 @@ mod tests {
 
     #[test]
     fn a_wrong_clock_is_told_from_wrong_keys() {
-        let old = "Signature expired: 20261120T200000Z is now earlier than 20261120T221500Z (20261120T223000Z - 15 min.)";
+        let old =
+            "Signature expired: 20261120T200000Z is now earlier than 20261120T221500Z (20261120T223000Z - 15 min.)";
         let told = skew("SignatureDoesNotMatch", old).unwrap();
         assert!(told.contains("2h30m behind AWS's"), "{told}");
         let new = "Signature not yet current: 20261120T230000Z is still later than 20261120T223500Z (20261120T223000Z + 5 min.)";

@@ -132,7 +132,8 @@ impl Aws {
             for one in answer["Parameters"].as_array_mut().into_iter().flatten() {
                 let name = one["Name"].as_str().unwrap_or_default().to_owned();
                 let name = name.strip_prefix(path).unwrap_or(&name).trim_start_matches('/').to_owned();
-                let value = text_at(one.take(), "/Value").ok_or_else(|| bad(format!("parameter {name} has no value")))?;
+                let value =
+                    text_at(one.take(), "/Value").ok_or_else(|| bad(format!("parameter {name} has no value")))?;
                 all.push((name, value));
             }
             match answer["NextToken"].as_str().filter(|token| !token.is_empty()) {
@@ -140,7 +141,10 @@ impl Aws {
                 None => return Ok(all),
             }
         }
-        Err(Failure::new(Class::FailedNothingDone, format!("no data: more than {} parameters below {path}", PAGES * 10)))
+        Err(Failure::new(
+            Class::FailedNothingDone,
+            format!("no data: more than {} parameters below {path}", PAGES * 10),
+        ))
     }
 
     /// What a task definition (family, revision or ARN) gives a container; the first one where none is named.

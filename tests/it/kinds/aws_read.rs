@@ -46,7 +46,11 @@ async fn many_services_answer() {
     for (service, action, rest) in [
         ("acm", "ListCertificates", "path = 'CertificateSummaryList'\nempty = true"),
         ("apigatewayv2", "GetApis", "uri = '/v2/apis'\npath = 'length(items)'\nmin = 0"),
-        ("application-autoscaling", "DescribeScalableTargets", "params = { ServiceNamespace = 'ecs' }\npath = 'length(ScalableTargets)'\nmin = 0"),
+        (
+            "application-autoscaling",
+            "DescribeScalableTargets",
+            "params = { ServiceNamespace = 'ecs' }\npath = 'length(ScalableTargets)'\nmin = 0",
+        ),
         ("autoscaling", "DescribeAutoScalingGroups", "path = 'AutoScalingGroups'\nempty = true"),
         ("backup", "ListBackupVaults", "uri = '/backup-vaults/'\npath = 'BackupVaultList'\nempty = true"),
         ("cloudformation", "ListStacks", "path = 'StackSummaries'\nempty = true"),
@@ -54,7 +58,11 @@ async fn many_services_answer() {
         ("cloudwatch", "DescribeAlarms", "path = 'keys(@)'\nempty = false"),
         ("dynamodb", "ListTables", "path = 'TableNames'\nempty = true"),
         ("ec2", "DescribeVpcs", "path = 'vpcSet[].state'\nis = 'available'"),
-        ("ec2", "DescribeVpcs", "params = { Filter = [{ Name = 'isDefault', Value = ['true'] }] }\npath = 'length(vpcSet)'\nis = 1"),
+        (
+            "ec2",
+            "DescribeVpcs",
+            "params = { Filter = [{ Name = 'isDefault', Value = ['true'] }] }\npath = 'length(vpcSet)'\nis = 1",
+        ),
         ("ecr", "DescribeRepositories", "path = 'repositories'\nempty = true"),
         ("efs", "DescribeFileSystems", "uri = '/2015-02-01/file-systems'\npath = 'FileSystems'\nempty = true"),
         ("elasticache", "DescribeReplicationGroups", "path = 'ReplicationGroups'\nempty = true"),
@@ -80,7 +88,11 @@ async fn many_services_answer() {
         ("ssm", "DescribeParameters", "path = 'length(Parameters)'\nmin = 0"),
         ("stepfunctions", "ListStateMachines", "path = 'stateMachines'\nempty = true"),
         ("sts", "GetCallerIdentity", "path = 'Account'\nis = '123456789012'"),
-        ("wafv2", "ListWebACLs", "params = { Scope = 'CLOUDFRONT' }\nregion = 'us-east-1'\npath = 'WebACLs'\nempty = true"),
+        (
+            "wafv2",
+            "ListWebACLs",
+            "params = { Scope = 'CLOUDFRONT' }\nregion = 'us-east-1'\npath = 'WebACLs'\nempty = true",
+        ),
     ] {
         let seen = look(&proxy.endpoint, &format!("service = '{service}'\naction = '{action}'\n{rest}")).await;
         seen.unwrap_or_else(|failure| panic!("{service} {action}: {failure:?}"));
@@ -206,12 +218,19 @@ async fn what_changes_or_gives_away_is_refused_when_it_is_read() {
     let services = at("http://127.0.0.1:9");
     let points = |text: &str, marked: &str, message: &str| points_at(KIND, text, &services, marked, message);
     let rest = "path = 'x'\nis = 1";
-    for action in ["DeleteQueue", "ReceiveMessage", "GetSecretValue", "GetAuthorizationToken", "AssumeRole", "Describe x"] {
+    for action in
+        ["DeleteQueue", "ReceiveMessage", "GetSecretValue", "GetAuthorizationToken", "AssumeRole", "Describe x"]
+    {
         points(&format!("service = 'sqs'\naction = '{action}'\n{rest}"), &format!("'{action}'"), "does not send");
     }
-    let decrypted = format!("service = 'ssm'\naction = 'GetParameter'\nparams = {{ Name = 'x', WithDecryption = true }}\n{rest}");
+    let decrypted =
+        format!("service = 'ssm'\naction = 'GetParameter'\nparams = {{ Name = 'x', WithDecryption = true }}\n{rest}");
     points(&decrypted, "WithDecryption", "would give away secrets");
-    points(&format!("service = 'elasticash'\naction = 'DescribeX'\n{rest}"), "'elasticash'", "not a service known by name");
+    points(
+        &format!("service = 'elasticash'\naction = 'DescribeX'\n{rest}"),
+        "'elasticash'",
+        "not a service known by name",
+    );
     points(&format!("service = 'x'\nprotocol = 'query'\naction = 'DescribeX'\n{rest}"), "'query'", "needs `version`");
     points(&format!("service = 'lambda'\naction = 'GetX'\n{rest}"), "", "needs `uri`");
     points("service = 'ecs'\naction = 'ListX'\npath = 'a[['\nis = 1", "'a[['", "JMESPath");

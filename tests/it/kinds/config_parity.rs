@@ -132,7 +132,8 @@ async fn what_cannot_be_read_is_no_agreement() {
     assert!(nothing.class == Class::NotYet && nothing.message.starts_with("no data"), "{nothing:?}");
     let empty = look(at, vars.clone(), &format!("parameters = ['/none-{family}']")).await.unwrap_err();
     assert!(empty.class == Class::NotYet && empty.message.starts_with("no data"), "{empty:?}");
-    let container = look(at, vars.clone(), &format!("task_definition = '{family}'\ncontainer = 'db'")).await.unwrap_err();
+    let container =
+        look(at, vars.clone(), &format!("task_definition = '{family}'\ncontainer = 'db'")).await.unwrap_err();
     assert!(container.class == Class::Misconfigured && container.message.contains("it has app"), "{container:?}");
 
     let endpoint = play(|asked| match asked.operation.as_str() {

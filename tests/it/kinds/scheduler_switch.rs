@@ -156,7 +156,10 @@ async fn what_cannot_be_switched_is_said_before() {
     let there = aws(End::Sandbox).await;
     let managed = action(KIND, "rules = ['AutoScalingManagedRule']\nto = 'off'", &services(there.env.clone()));
     let failure = managed.capture(&minute()).await.unwrap_err();
-    assert!(failure.class == Class::Misconfigured && failure.message.contains("autoscaling.amazonaws.com"), "{failure:?}");
+    assert!(
+        failure.class == Class::Misconfigured && failure.message.contains("autoscaling.amazonaws.com"),
+        "{failure:?}"
+    );
     let none = action(KIND, "schedules = ['nosuch']\nto = 'off'", &services(there.env));
     let failure = none.capture(&minute()).await.unwrap_err();
     assert!(failure.class == Class::Misconfigured && failure.message.contains("nosuch does not exist"), "{failure:?}");

@@ -7,6 +7,7 @@ mod killed;
 mod moto;
 mod night;
 mod refused;
+mod renewed;
 mod signals;
 mod typed;
 

@@ -148,7 +148,11 @@ fn is_list(node: &Node) -> bool {
     }
     let stem = stem(&node.name);
     let related = stem.is_some_and(|stem| first.name.starts_with(&stem) || stem.ends_with(&first.name));
-    first.name == "member" || first.name == "item" || node.name == "Items" || related || (!rest.is_empty() && plural(&node.name))
+    first.name == "member"
+        || first.name == "item"
+        || node.name == "Items"
+        || related
+        || (!rest.is_empty() && plural(&node.name))
 }
 
 /// `CacheClusters` → `CacheCluster`, `Policies` → `Policy`, `Addresses` → `Address`, `TagList` → `Tag`.
@@ -185,7 +189,8 @@ mod tests {
 
     #[test]
     fn parameters_written_out() {
-        let Json::Object(params) = json!({ "Names": ["a", "b"], "Filter": [{ "Name": "x", "Value": ["y"] }], "Max": 5 })
+        let Json::Object(params) =
+            json!({ "Names": ["a", "b"], "Filter": [{ "Name": "x", "Value": ["y"] }], "Max": 5 })
         else {
             unreachable!()
         };
@@ -220,8 +225,10 @@ mod tests {
             ("<R><Policies><Policy>p</Policy></Policies></R>", json!({ "Policies": ["p"] })),
             ("<R><Status><Code>16</Code></Status></R>", json!({ "Status": { "Code": "16" } })),
             ("<R><Endpoint><Address>a</Address></Endpoint></R>", json!({ "Endpoint": { "Address": "a" } })),
-            ("<R><Contents><Key>a</Key></Contents><Contents><Key>b</Key></Contents></R>",
-                json!({ "Contents": [{ "Key": "a" }, { "Key": "b" }] })),
+            (
+                "<R><Contents><Key>a</Key></Contents><Contents><Key>b</Key></Contents></R>",
+                json!({ "Contents": [{ "Key": "a" }, { "Key": "b" }] }),
+            ),
             ("<R><CacheClusters/><Status/></R>", json!({ "CacheClusters": [], "Status": "" })),
         ] {
             assert_eq!(tree(&Node::parse(xml).unwrap()), wanted, "{xml}");

@@ -56,7 +56,9 @@ const EXCEPT: &[(&str, &str)] = &[
 #[must_use]
 pub fn refused(action: &str) -> Option<String> {
     let reads = VERBS.iter().any(|verb| {
-        action.strip_prefix(verb).is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_uppercase()))
+        action
+            .strip_prefix(verb)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_uppercase()))
     });
     if !action.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return Some("a call's name is letters and digits, as in its API reference".into());
