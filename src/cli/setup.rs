@@ -1,14 +1,16 @@
 //! From a path and a name to everything a run needs: the runbook, its environment, the clients, the
 //! plan. Says every mistake of the file before anything is started.
 
-use std::{io::ErrorKind, path::Path, sync::Arc};
+use std::{collections::HashMap, io::ErrorKind, path::Path, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
 
 use super::{Exit, Problem, colour, say};
 use crate::{
-    base::Redactor,
+    base::{Redactor, StepId},
     kinds::Kinds,
     plan::{self, Options, Plan, nearest},
-    runbook::{Diagnostics, Env, Runbook, SecretRef, parse},
+    runbook::{Diagnostics, Env, EnvKind, Runbook, SecretRef, Step, parse},
     services::Services,
 };
 
@@ -86,11 +88,32 @@ fn find<'r>(runbook: &'r Runbook, name: Option<&str>) -> Result<&'r Env, Problem
 pub(super) fn plan(book: &Book, env: &Env, redactor: Arc<Redactor>, options: &Options) -> Result<Plan, Problem> {
     let secrets = secrets(&book.runbook, env);
     let kinds = Kinds(Services::new(env.clone(), &secrets, redactor));
+    if let Some(end) = planned_end(&book.runbook, env) {
+        let _first = kinds.0.planned_end.set(end);
+    }
     plan::build(&book.runbook, env, &kinds, options).map_err(|mistakes| {
         let mut diagnostics = book.diagnostics.clone();
         diagnostics.extend(mistakes);
         wrong(&diagnostics)
     })
+}
+
+/// When the run is planned to end: where it is live, when the window closes; else as long from now as its longest chain
+/// of steps is planned to take. A resumed run is given the whole of it: some of it may be done again.
+fn planned_end(runbook: &Runbook, env: &Env) -> Option<DateTime<Utc>> {
+    if let Some(end) = runbook.window.end.filter(|_| env.kind == EnvKind::Live) {
+        return Some(end.to_utc());
+    }
+    let here = |step: &&Step| step.only.as_ref().is_none_or(|only| only.contains(&env.name));
+    let steps: Vec<&Step> = runbook.steps.iter().filter(here).collect();
+    let mut ends: HashMap<StepId, Duration> = HashMap::new();
+    for (i, step) in steps.iter().enumerate() {
+        let needs = plan::needs_of(&steps, i);
+        let begins = needs.iter().filter_map(|id| ends.get(id)).max().copied().unwrap_or_default();
+        ends.insert(step.id.clone(), begins.saturating_add(step.planned));
+    }
+    let whole = chrono::TimeDelta::from_std(*ends.values().max()?).ok()?;
+    Utc::now().checked_add_signed(whole)
 }
 
 /// The secrets' references, as this environment fills them in.

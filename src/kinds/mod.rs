@@ -16,6 +16,8 @@ mod cloudwatch_alarms;
 #[cfg(feature = "aws")]
 mod cloudwatch_metric;
 mod command;
+#[cfg(all(feature = "aws", feature = "heroku"))]
+mod config_parity;
 mod dns;
 mod dns_authoritative;
 mod dns_delegation;
@@ -65,6 +67,7 @@ mod s3_synced;
 mod scheduler_switch;
 #[cfg(feature = "aws")]
 mod sqs_depth;
+mod secret_present;
 mod stop;
 mod terraform_clean;
 mod tls_certificate;
@@ -128,6 +131,8 @@ pub static ALL: &[&Kind] = &[
     #[cfg(feature = "aws")]
     &cloudwatch_metric::KIND,
     &command::KIND,
+    #[cfg(all(feature = "aws", feature = "heroku"))]
+    &config_parity::KIND,
     &dns_authoritative::KIND,
     &dns_delegation::KIND,
     &dns_propagated::KIND,
@@ -166,6 +171,8 @@ pub static ALL: &[&Kind] = &[
     &scheduler_switch::KIND,
     &route53_weights::KIND,
     &sqs_depth::KIND,
+    #[cfg(feature = "aws")]
+    &secret_present::KIND,
     &stop::KIND,
     &terraform_clean::KIND,
     &tls_certificate::KIND,

@@ -74,9 +74,18 @@ pub(super) fn ecs(names: &WorldNames, seed: &mut Seed, now: Moment) -> Ecs {
         }
         definition
     };
+    let mut new = define(&names.web, 42, "2026-12-05", Some(8080));
+    let secret = |name: &str, key: &str| super::aws::secrets::secret_arn(names, name) + key;
+    new.body["containerDefinitions"][0]["environment"] = serde_json::json!([{ "name": "LOG_LEVEL", "value": "info" }]);
+    new.body["containerDefinitions"][0]["secrets"] = serde_json::json!([
+        { "name": "DATABASE_URL", "valueFrom": secret("acme/prod/database-url", "") },
+        { "name": "REDIS_URL", "valueFrom": "/acme/prod/REDIS_URL" },
+        { "name": "SECRET_KEY_BASE", "valueFrom": secret("acme/prod/app", ":SECRET_KEY_BASE::") },
+        { "name": "SESSION_SALT", "valueFrom": secret("acme/prod/app", ":SESSION_SALT::") },
+    ]);
     let definitions = vec![
         define(&names.web, 41, "2026-11-30", Some(8080)),
-        define(&names.web, 42, "2026-12-05", Some(8080)),
+        new,
         define(&format!("{}-broken", names.web), 1, "broken", Some(8080)),
         define(&format!("{}-missing", names.web), 1, "missing", Some(8080)),
         define(&names.worker, 7, "2026-11-30", None),

@@ -14,7 +14,9 @@ pub mod terraform;
 pub mod tls;
 pub mod tool;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use chrono::{DateTime, Utc};
 
 use crate::{
     base::Redactor,
@@ -40,6 +42,8 @@ pub struct Services {
     pub http: http::Http,
     /// TLS servers and their certificates.
     pub tls: tls::Tls,
+    /// When the run is planned to end, set by whoever knows it; nothing where nobody does.
+    pub planned_end: OnceLock<DateTime<Utc>>,
 }
 
 impl Services {
@@ -56,6 +60,7 @@ impl Services {
             dns: dns::Dns::new(env.clone()),
             http: http::Http::new(env.clone()),
             tls: tls::Tls::new(env.clone()),
+            planned_end: OnceLock::new(),
             env,
         })
     }

@@ -19,7 +19,7 @@ pub(super) mod rds;
 pub(super) mod route53;
 pub(super) mod s3;
 pub(super) mod scheduler;
-mod secrets;
+pub(super) mod secrets;
 mod sigv4;
 pub(super) mod sqs;
 mod sts;

@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::No;
-use crate::sandbox::world::{Moment, World};
+use crate::sandbox::{
+    names::WorldNames,
+    world::{Moment, World},
+};
 
 /// The values there are. They open nothing: the sandbox has no database.
 const SECRETS: [(&str, &str); 2] = [
@@ -19,26 +22,66 @@ fn text<'a>(params: &'a Value, name: &str) -> &'a str {
     params[name].as_str().unwrap_or_default()
 }
 
-pub(super) fn secrets_manager(world: &World, operation: &str, params: &Value, now: Moment) -> Result<Value, No> {
+/// A secret's ARN.
+pub(in crate::sandbox) fn secret_arn(names: &WorldNames, name: &str) -> String {
+    format!("arn:aws:secretsmanager:{}:{}:secret:{name}-Sandbx", names.region, names.account)
+}
+
+pub(super) fn secrets_manager(world: &mut World, operation: &str, params: &Value, now: Moment) -> Result<Value, No> {
+    const VERSION: &str = "5a4db0c5-0000-4000-a000-000000000001";
     let id = text(params, "SecretId");
-    let arn = |name: &str| {
-        format!("arn:aws:secretsmanager:{}:{}:secret:{name}-Sandbx", world.names.region, world.names.account)
-    };
-    let found = SECRETS.iter().find(|(name, _)| *name == id || arn(name) == id);
-    let missing = || (400, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.".to_owned());
+    let found = SECRETS.iter().find(|(name, _)| *name == id || secret_arn(&world.names, name) == id);
+    let missing =
+        |what: &str| (400, "ResourceNotFoundException", format!("Secrets Manager can't find the specified {what}."));
     let created = now.timestamp() - 86_400;
     match operation {
         "GetSecretValue" => {
-            let (name, value) = found.ok_or_else(missing)?;
-            Ok(json!({ "ARN": arn(name), "Name": name, "VersionId": "5a4db0c5-0000-4000-a000-000000000001",
+            let (name, value) = found.ok_or_else(|| missing("secret"))?;
+            let (stage, version) = (text(params, "VersionStage"), text(params, "VersionId"));
+            if !["", "AWSCURRENT"].contains(&stage) || !["", VERSION].contains(&version) {
+                let words = format!("secret value for staging label: {stage}");
+                return Err(missing(&words));
+            }
+            Ok(json!({ "ARN": secret_arn(&world.names, name), "Name": name, "VersionId": VERSION,
                 "SecretString": value, "VersionStages": ["AWSCURRENT"], "CreatedDate": created }))
         }
         "DescribeSecret" => {
-            let (name, _) = found.ok_or_else(missing)?;
-            Ok(json!({ "ARN": arn(name), "Name": name, "CreatedDate": created,
-                "VersionIdsToStages": { "5a4db0c5-0000-4000-a000-000000000001": ["AWSCURRENT"] } }))
+            let (name, _) = found.ok_or_else(|| missing("secret"))?;
+            let mut shown = json!({ "ARN": secret_arn(&world.names, name), "Name": name, "CreatedDate": created,
+                "LastChangedDate": created, "RotationEnabled": false, "VersionIdsToStages": { VERSION: ["AWSCURRENT"] } });
+            if world.strikes("secretsmanager.deleted") {
+                shown["DeletedDate"] = json!(now.timestamp());
+            }
+            Ok(shown)
         }
         other => Err((400, "UnknownOperationException", format!("{other} is not part of the sandbox"))),
+    }
+}
+
+/// The ARN of a secret that IAM checks.
+pub(super) fn secret_resource(world: &World, params: &Value) -> String {
+    let id = text(params, "SecretId");
+    match SECRETS.iter().find(|(name, _)| *name == id) {
+        Some((name, _)) => secret_arn(&world.names, name),
+        None if id.starts_with("arn:") => id.to_owned(),
+        None => "*".into(),
+    }
+}
+
+fn parameter_arn(names: &WorldNames, name: &str) -> String {
+    format!("arn:aws:ssm:{}:{}:parameter/{}", names.region, names.account, name.trim_start_matches('/'))
+}
+
+/// The ARNs of the parameters that IAM checks: of each one that is named, or of the path.
+pub(super) fn parameter_resources(world: &World, operation: &str, params: &Value) -> Vec<String> {
+    let arn = |name: &str| if name.starts_with("arn:") { name.to_owned() } else { parameter_arn(&world.names, name) };
+    match operation {
+        "GetParameter" => vec![arn(text(params, "Name"))],
+        "GetParameters" => {
+            params["Names"].as_array().into_iter().flatten().filter_map(Value::as_str).map(arn).collect()
+        }
+        "GetParametersByPath" => vec![arn(text(params, "Path").trim_end_matches('/'))],
+        _ => vec!["*".into()],
     }
 }
 
@@ -48,10 +91,9 @@ pub(super) fn parameters(world: &World, operation: &str, params: &Value, now: Mo
         let hidden = *kind == "SecureString" && !decrypt;
         let value = if hidden { "AQICAHgSandboxCiphertext==" } else { value };
         json!({ "Name": name, "Type": kind, "Value": value, "Version": 1, "DataType": "text",
-            "LastModifiedDate": now.timestamp() - 86_400,
-            "ARN": format!("arn:aws:ssm:{}:{}:parameter{name}", world.names.region, world.names.account) })
+            "LastModifiedDate": now.timestamp() - 86_400, "ARN": parameter_arn(&world.names, name) })
     };
-    let find = |name: &str| PARAMETERS.iter().find(|parameter| parameter.0 == name);
+    let find = |name: &str| PARAMETERS.iter().find(|one| one.0 == name || parameter_arn(&world.names, one.0) == name);
     match operation {
         "GetParameter" => {
             let name = text(params, "Name");
@@ -60,9 +102,39 @@ pub(super) fn parameters(world: &World, operation: &str, params: &Value, now: Mo
         }
         "GetParameters" => {
             let names: Vec<&str> = params["Names"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            if names.is_empty() || names.len() > 10 {
+                let words = "Member must have length less than or equal to 10, greater than or equal to 1";
+                return Err((
+                    400,
+                    "ValidationException",
+                    format!("Value at 'names' failed to satisfy constraint: {words}"),
+                ));
+            }
             let (found, missing): (Vec<&str>, Vec<&str>) = names.into_iter().partition(|name| find(name).is_some());
             let found: Vec<Value> = found.into_iter().filter_map(find).map(show).collect();
             Ok(json!({ "Parameters": found, "InvalidParameters": missing }))
+        }
+        "GetParametersByPath" => {
+            let path = text(params, "Path");
+            if !path.starts_with('/') {
+                let words = "The parameter doesn't meet the parameter name requirements: it must begin with a slash.";
+                return Err((400, "ValidationException", words.into()));
+            }
+            let most = usize::try_from(params["MaxResults"].as_u64().unwrap_or(10)).unwrap_or(10);
+            if !(1..=10).contains(&most) {
+                return Err((400, "ValidationException", "Value at 'maxResults' must be 1 to 10".into()));
+            }
+            let from = text(params, "NextToken").parse::<usize>().unwrap_or(0);
+            let (below, deep) =
+                (format!("{}/", path.trim_end_matches('/')), params["Recursive"].as_bool().unwrap_or(false));
+            let inside = |name: &str| name.strip_prefix(&below).is_some_and(|rest| deep || !rest.contains('/'));
+            let all: Vec<_> = PARAMETERS.iter().filter(|one| inside(one.0)).collect();
+            let shown: Vec<Value> = all.iter().skip(from).take(most).map(|one| show(one)).collect();
+            let mut answer = json!({ "Parameters": shown });
+            if from + most < all.len() {
+                answer["NextToken"] = json!((from + most).to_string());
+            }
+            Ok(answer)
         }
         other => Err((400, "UnknownOperationException", format!("{other} is not part of the sandbox"))),
     }

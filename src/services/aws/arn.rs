@@ -35,6 +35,22 @@ impl Aws {
         format!("arn:{}:{service}:::{resource}", self.partition())
     }
 
+    /// The ARN of a Secrets Manager secret, whose last six characters AWS draws.
+    #[must_use]
+    pub fn secret_arn(&self, id: &str) -> String {
+        if id.starts_with("arn:") { id.to_owned() } else { self.arn("secretsmanager", &format!("secret:{id}-??????")) }
+    }
+
+    /// The ARN of a Systems Manager parameter: without the first slash of its name, and without version or label.
+    #[must_use]
+    pub fn parameter_arn(&self, name: &str) -> String {
+        if name.starts_with("arn:") {
+            return name.to_owned();
+        }
+        let name = name.split(':').next().unwrap_or(name);
+        self.arn("ssm", &format!("parameter/{}", name.trim_start_matches('/')))
+    }
+
     /// The partition of the environment's region (`partitions.json` of the SDKs).
     fn partition(&self) -> &'static str {
         const PARTITIONS: &[(&str, &str)] = &[

@@ -36,8 +36,12 @@ pub struct Caller {
     pub arn: String,
     /// The region that requests go to.
     pub region: String,
-    /// When the credentials end, where they say so.
+    /// When a person has to renew the credentials, where anything says so: the end of the sign-in, or of the keys.
     pub until: Option<DateTime<Utc>>,
+    /// True where nobody has to: the machine's own role.
+    pub by_itself: bool,
+    /// True where the environment's role is assumed with other credentials.
+    pub chained: bool,
 }
 
 impl Caller {
@@ -94,7 +98,9 @@ impl Aws {
             account: text("Account"),
             arn: text("Arn"),
             region: session.region.clone(),
-            until: keys.expiry().map(DateTime::from),
+            until: session.renew.end(keys.expiry().map(DateTime::from)).await,
+            by_itself: session.renew.by_itself(),
+            chained: session.role.is_some(),
         };
         if caller.account.is_empty() {
             return Err(Failure::new(Class::FailedNothingDone, "STS answered without an account"));
@@ -159,8 +165,17 @@ mod tests {
 
     #[test]
     fn roles_in_short() {
-        let role =
-            |arn: &str| Caller { account: String::new(), arn: arn.into(), region: String::new(), until: None }.role();
+        let role = |arn: &str| {
+            Caller {
+                account: String::new(),
+                arn: arn.into(),
+                region: String::new(),
+                until: None,
+                by_itself: false,
+                chained: false,
+            }
+            .role()
+        };
         assert_eq!(role("arn:aws:sts::123456789012:assumed-role/Deploy/mira@acme"), "role/Deploy");
         assert_eq!(role("arn:aws:iam::123456789012:user/ops/mira"), "user/ops/mira");
         assert_eq!(role("arn:aws:iam::123456789012:root"), "root");

@@ -13,6 +13,7 @@ mod arn;
 mod balancer;
 mod call;
 mod cloudformation;
+mod described;
 mod ecr;
 mod ecs;
 mod errors;
@@ -56,6 +57,7 @@ pub use alarms::{Alarm, WhichAlarms};
 pub use balancer::{Target, TargetGroup};
 pub use call::Patience;
 pub use cloudformation::{Detection, Drifted, Stack};
+pub use described::{DescribedParameter, DescribedSecret};
 pub use ecr::{Image, Platform, Repository, Scan};
 pub use ecs::{
     Container, Deployment, Event, Images, LogPlace, LogTail, Network, NewTask, Resize, Rollout, Service, Started,
@@ -71,6 +73,7 @@ pub use records::{Alias, Cidr, Geo, GeoProximity, RecordSet, agree, difference};
 pub(crate) use records::{plain_value, told_values};
 pub use route53::{ZoneRef, lies_in, normal_name, shown_name};
 pub use s3::{Bucket, Checksum, Listing, Object};
+pub use stored::{ContainerVars, Origin, Values, keys};
 pub use swap::{APART, Place, Swap, look};
 pub use weekly::Weekly;
 
@@ -106,7 +109,7 @@ impl Aws {
     }
 
     /// Makes the next call read configuration and credentials again: somebody may have renewed them.
-    async fn forget(&self) {
+    pub async fn forget(&self) {
         *self.session.lock().await = None;
         *self.known.lock().await = None;
     }

@@ -6,16 +6,32 @@
 
 use std::{borrow::Cow, collections::BTreeSet};
 
-#[expect(deprecated, reason = "the new name is in a crate below, which would be a dependency for this name alone")]
-use aws_config::profile::profile_file::ProfileFiles as Files;
 use aws_config::profile::{Profile, ProfileSet};
 use aws_types::os_shim_internal::{Env as Vars, Fs};
+use chrono::{DateTime, Utc};
+use serde::Deserialize as _;
 
 use crate::{base::clean_line, plan::nearest, runbook::AwsEnv};
 
-/// How credentials are renewed, in words that can be typed.
+/// How credentials are renewed, in words that can be typed, and what says when they end.
 #[derive(Debug, Clone)]
-pub(super) struct Renew(String);
+pub(super) struct Renew {
+    hint: String,
+    ends: Ends,
+}
+
+/// What says when a person has to renew credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Ends {
+    /// The keys themselves.
+    Keys,
+    /// Nobody has to: the machine's own role.
+    Never,
+    /// The sign-in at this start page; the keys that it gives are asked for again by themselves.
+    SignIn(String),
+    /// Keys that lie behind an assumed role, whose end nobody says.
+    Behind,
+}
 
 /// Longer than any command that a person would type.
 const COMMAND: usize = 240;
@@ -23,25 +39,113 @@ const COMMAND: usize = 240;
 impl Renew {
     /// Where nothing of the user's configuration was read.
     pub fn unknown(profile: Option<&str>) -> Self {
-        Self(match profile {
+        let hint = match profile {
             Some(profile) => sso(profile),
             None => "renew the credentials: aws sso login, or set AWS_PROFILE or the environment's `profile`".into(),
-        })
+        };
+        Self { hint, ends: Ends::Keys }
     }
 
     /// Follows the user's configuration as the SDK does.
     pub async fn find(aws: &AwsEnv) -> Self {
         let (vars, given) = (Vars::real(), aws.profile.clone().map(Cow::Owned));
-        let profiles = aws_config::profile::load(&Fs::real(), &vars, &Files::default(), given).await;
+        let profiles = aws_config::profile::load(&Fs::real(), &vars, &usual_files(), given).await;
         match profiles {
-            Ok(profiles) => Self(follow(&profiles, aws.profile.as_deref(), &vars)),
-            Err(broken) => Self(format!("correct the AWS configuration: {}", clean_line(&broken.to_string(), COMMAND))),
+            Ok(profiles) => {
+                let given = aws.profile.as_deref();
+                let ends = match ends(&profiles, given, &vars) {
+                    Ends::Keys if aws.role.is_some() => Ends::Behind,
+                    ends => ends,
+                };
+                Self { hint: follow(&profiles, given, &vars), ends }
+            }
+            Err(broken) => {
+                let hint = format!("correct the AWS configuration: {}", clean_line(&broken.to_string(), COMMAND));
+                Self { hint, ends: Ends::Keys }
+            }
         }
     }
 
     pub fn hint(&self) -> &str {
-        &self.0
+        &self.hint
     }
+
+    /// When a person has to renew them, given when the keys end; `None` where nobody says.
+    pub async fn end(&self, keys: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+        match &self.ends {
+            Ends::Keys => keys,
+            Ends::Never | Ends::Behind => None,
+            Ends::SignIn(start) => sign_in_end(start).await,
+        }
+    }
+
+    /// True where nobody has to renew them.
+    pub fn by_itself(&self) -> bool {
+        self.ends == Ends::Never
+    }
+}
+
+/// When the sign-in at a start page ends: the AWS CLI keeps its token in `~/.aws/sso/cache`. One that has a refresh token
+/// is renewed by itself, for as long as the administrator allows, which nobody says.
+async fn sign_in_end(start: &str) -> Option<DateTime<Utc>> {
+    let folder = std::env::home_dir()?.join(".aws/sso/cache");
+    let mut files = tokio::fs::read_dir(folder).await.ok()?;
+    let mut end = None;
+    while let Ok(Some(file)) = files.next_entry().await {
+        let Ok(text) = tokio::fs::read(file.path()).await.map(zeroize::Zeroizing::new) else { continue };
+        let Ok(token) = serde_json::from_slice::<Token>(&text) else { continue };
+        if token.start_url == start && !token.refreshed {
+            end = end.max(Some(token.expires_at));
+        } else if token.start_url == start {
+            return None;
+        }
+    }
+    end
+}
+
+/// The part of a cached token that is no secret.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Token {
+    start_url: String,
+    expires_at: DateTime<Utc>,
+    #[serde(default, rename = "refreshToken", deserialize_with = "is_there")]
+    refreshed: bool,
+}
+
+fn is_there<'de, D: serde::Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    serde::de::IgnoredAny::deserialize(value).map(|_| true)
+}
+
+/// Follows the configuration as [`follow`] does, to what says when it ends.
+fn ends(profiles: &ProfileSet, given: Option<&str>, vars: &Vars) -> Ends {
+    let set = |name: &str| vars.get(name).is_ok_and(|value| !value.is_empty());
+    if given.is_none() && set("AWS_ACCESS_KEY_ID") && set("AWS_SECRET_ACCESS_KEY") {
+        return Ends::Keys;
+    }
+    let mut name = given.unwrap_or_else(|| profiles.selected_profile());
+    let (mut behind, mut steps) = (Ends::Keys, 0);
+    while let Some(profile) = profiles.get_profile(name) {
+        let get = |key: &str| profile.get(key).filter(|value| !value.is_empty());
+        steps += 1;
+        if get("web_identity_token_file").is_some() || get("credential_source").is_some_and(|s| s != "Environment") {
+            return Ends::Never;
+        }
+        match get("source_profile").filter(|next| get("role_arn").is_some() && *next != name && steps < 16) {
+            Some(next) => (name, behind) = (next, Ends::Behind),
+            None => {
+                let session = get("sso_session").and_then(|name| profiles.sso_session(name));
+                let start = session.and_then(|session| session.get("sso_start_url")).or_else(|| get("sso_start_url"));
+                return start.map_or(behind, |start| Ends::SignIn(start.to_owned()));
+            }
+        }
+    }
+    if machine(&set).is_some() { Ends::Never } else { Ends::Keys }
+}
+
+#[expect(deprecated, reason = "the new name is in a crate below, which would be a dependency for this name alone")]
+fn usual_files() -> aws_config::profile::profile_file::ProfileFiles {
+    aws_config::profile::profile_file::ProfileFiles::default()
 }
 
 fn sso(profile: &str) -> String {
@@ -72,7 +176,7 @@ fn follow(profiles: &ProfileSet, given: Option<&str>, vars: &Vars) -> String {
         let (name, near) = (clean_line(name, 80), near.unwrap_or_default());
         return format!("there is no profile `{name}` in {}{near}", files(vars));
     }
-    machine(&set).unwrap_or_else(|| Renew::unknown(None).0)
+    machine(&set).unwrap_or_else(|| Renew::unknown(None).hint)
 }
 
 fn files(vars: &Vars) -> String {
@@ -224,7 +328,7 @@ mod tests {
         let vars = Vars::from_slice(&[&all, vars].concat());
         let fs = Fs::from_map(std::collections::HashMap::from([("/c".to_owned(), config.as_bytes().to_vec())]));
         let given_too = given.map(|name| Cow::Owned(name.to_owned()));
-        let profiles = aws_config::profile::load(&fs, &vars, &Files::default(), given_too).await.unwrap();
+        let profiles = aws_config::profile::load(&fs, &vars, &usual_files(), given_too).await.unwrap();
         follow(&profiles, given, &vars)
     }
 
@@ -280,6 +384,25 @@ login_session = arn:aws:iam::111122223333:user/mira
     #[tokio::test]
     async fn every_source_has_its_command() {
         let sso = "renew the credentials: aws sso login --profile sso";
+        let ends_of = async |profile: &str| {
+            let (vars, given) = (Vars::from_slice(&[("AWS_CONFIG_FILE", "/c")]), Some(Cow::Owned(profile.to_owned())));
+            let fs = Fs::from_map(std::collections::HashMap::from([("/c".to_owned(), CONFIG.as_bytes().to_vec())]));
+            let profiles = aws_config::profile::load(&fs, &vars, &usual_files(), given).await.unwrap();
+            ends(&profiles, Some(profile), &vars)
+        };
+        let start = Ends::SignIn("https://acme.example/start".into());
+        for (profile, wanted) in [
+            ("sso", start.clone()),
+            ("old-sso", start.clone()),
+            ("deploy-twice", start),
+            ("vault", Ends::Keys),
+            ("static", Ends::Keys),
+            ("web", Ends::Never),
+            ("machine", Ends::Never),
+            ("knot", Ends::Behind),
+        ] {
+            assert_eq!(ends_of(profile).await, wanted, "{profile}");
+        }
         for (profile, wanted) in [
             ("sso", sso),
             ("old-sso", "renew the credentials: aws sso login --profile old-sso"),

@@ -17,6 +17,7 @@ use std::sync::{Arc, Weak};
 use reqwest::{Method, Url};
 use serde_json::Value as Json;
 use tokio::sync::OnceCell;
+use zeroize::Zeroizing;
 
 use super::Services;
 use crate::{
@@ -150,6 +151,18 @@ impl Heroku {
             let app = self.app().unwrap_or_default();
             Failure::new(Class::Misconfigured, format!("app {app} has no config var `{}`", clean_line(name, 80)))
         })
+    }
+
+    /// Every config var of the environment's app; wiped when it is dropped.
+    ///
+    /// # Errors
+    /// As [`Heroku::get`].
+    pub async fn config_vars(&self, limits: &Limits) -> Result<Vec<(String, Zeroizing<String>)>, Failure> {
+        let mut reply = self.get("/config-vars", limits).await?;
+        let Json::Object(map) = reply.json.take() else { return Err(reply.strange("GET /apps/{app}/config-vars")) };
+        // A var that is unset while we ask comes as null: it is not there.
+        let text = |value| if let Json::String(text) = value { Some(Zeroizing::new(text)) } else { None };
+        Ok(map.into_iter().filter_map(|(name, value)| Some((name, text(value)?))).collect())
     }
 
     async fn connected(&self) -> Result<&Connected, Failure> {

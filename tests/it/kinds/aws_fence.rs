@@ -14,9 +14,13 @@ use gonogo::{
     runbook::{AwsEnv, EnvKind, HerokuEnv, SecretSource, parse, sha256_hex},
     services::Services,
 };
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
-use super::aws::{Answer, caller, env_of, minute, play, services};
+use super::{
+    aws::{Answer, caller, env_of, minute, play, services},
+    fake_http::FakeHttp,
+    heroku_maintenance::answer,
+};
 
 const OURS: &str = "111122223333";
 const THEIRS: &str = "999988887777";
@@ -26,11 +30,11 @@ fn at_aws(kind: &Kind) -> bool {
 }
 
 /// The example of a kind, planned where AWS is at `endpoint`.
-fn planned(kind: &Kind, endpoint: &str) -> Plan {
+fn planned(kind: &Kind, endpoint: &str, heroku: &str) -> Plan {
     let (runbook, _) = parse(kind.example.as_bytes(), kind.name).usable().unwrap_or_else(|_| panic!("{}", kind.name));
     let mut env = runbook.envs.iter().find(|env| env.kind == EnvKind::Sandbox).unwrap().clone();
     env.aws = Some(AwsEnv { endpoint: Some(endpoint.into()), account: Some(OURS.into()), ..AwsEnv::default() });
-    env.heroku = Some(HerokuEnv { app: "acme-shop".into(), endpoint: Some("http://127.0.0.1:9".into()), token: None });
+    env.heroku = Some(HerokuEnv { app: "acme-shop".into(), endpoint: Some(heroku.into()), token: None });
     let kinds = Kinds(Services::new(env.clone(), &runbook.secrets, Arc::new(Redactor::default())));
     let source_hash = sha256_hex(kind.example.as_bytes());
     let options = Options { mode: Mode::Rehearse, dry_run: false, from: None, until: None, source_hash };
@@ -68,10 +72,12 @@ async fn every_kind_refuses_another_account() {
         caller(THEIRS)
     })
     .await;
+    let app = json!({ "id": "a", "name": "acme-shop", "maintenance": false, "owner": { "email": "ops@acme.example" } });
+    let heroku = FakeHttp::start(move |_| answer(200, &app)).await;
     let mut kinds = 0;
     for kind in ALL.iter().filter(|kind| at_aws(kind)) {
         kinds += 1;
-        let answers = asked(&planned(kind, &endpoint)).await;
+        let answers = asked(&planned(kind, &endpoint, &heroku.url())).await;
         let refused = answers.iter().filter_map(|answer| answer.as_ref().err()).filter(|failure| {
             failure.class == Class::Refused && failure.message.contains(&format!("connected to {THEIRS}"))
         });

@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 
 use gonogo::{runbook::AwsEnv, runbook::EnvKind};
 
-use super::aws::{Answer, Asked, caller, env_of, play, services};
+use super::aws::{Answer, Asked, caller, check, env_of, minute, play, services};
 use crate::moto;
 
 const ACCOUNT: &str = "111122223333";
@@ -24,9 +24,17 @@ async fn child_that_is_denied_and_goes_on() {
     });
     env.kind = EnvKind::Rehearsal;
     let services = services(env);
+    let end =
+        var("GONOGO_TEST_END").map(|minutes| chrono::Utc::now() + chrono::TimeDelta::minutes(minutes.parse().unwrap()));
+    end.into_iter().for_each(|end| services.planned_end.set(end).unwrap());
+    let identity = check("aws.identity", &var("GONOGO_TEST_CHECK").unwrap_or_default(), &services);
     for n in 1..=2 {
-        match services.aws.fence().await {
-            Ok(identity) => println!("CHILD{n} ok {}", identity.line),
+        let answer = match services.planned_end.get() {
+            Some(_) => identity.check(&minute()).await.map(|seen| seen.line),
+            None => services.aws.fence().await.map(|identity| identity.line),
+        };
+        match answer {
+            Ok(line) => println!("CHILD{n} ok {line}"),
             Err(failure) => println!(
                 "CHILD{n} {:?} {} | {} | {}",
                 failure.class,
@@ -182,6 +190,51 @@ async fn a_sign_in() {
 }
 
 const SHA1_OF_ACME: &str = "293abb6b76d7791c0732cc517d38c4b5c734b87f";
+
+/// `aws.identity` against the planned end of the run: the end of the keys for a command, of the sign-in for a portal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_that_end_before_the_run() {
+    let (home, sts, portal) = (tempfile::tempdir().unwrap(), play(sts).await, play(portal).await);
+    let config = "[profile command]\ncredential_process = cat keys.json\n[profile portal]\nsso_region = eu-west-1\n\
+        sso_start_url = https://acme.example/start\nsso_account_id = 111122223333\nsso_role_name = Deploy\n";
+    write(home.path(), ".aws/config", config);
+    let at = |minutes: i64| {
+        (chrono::Utc::now() + chrono::TimeDelta::minutes(minutes)).format("%Y-%m-%dT%H:%M:%SZ").to_string()
+    };
+    let keys = |minutes| {
+        let end = at(minutes);
+        format!(
+            r#"{{"Version":1,"AccessKeyId":"AKIAFRESH","SecretAccessKey":"s","SessionToken":"t","Expiration":"{end}"}}"#
+        )
+    };
+    let token = |minutes| {
+        let end = at(minutes);
+        format!(
+            r#"{{"startUrl":"https://acme.example/start","region":"eu-west-1","accessToken":"token-fresh","expiresAt":"{end}"}}"#
+        )
+    };
+    write(home.path(), "keys.json", &keys(31));
+    write(home.path(), "keys-fresh", &keys(90));
+    // SHA-1 of the start page.
+    let cached = ".aws/sso/cache/32b9d3c1dabf96c36d5542a011699561d2dee1fa.json".to_owned();
+    write(home.path(), &cached, &token(31));
+    write(home.path(), "token-fresh", &token(90));
+    let all = [("AWS_ENDPOINT_URL_STS", sts.as_str()), ("AWS_ENDPOINT_URL_SSO", portal.as_str())];
+    for (profile, renew) in
+        [("command", "cp keys-fresh keys.json".to_owned()), ("portal", format!("cp token-fresh {cached}"))]
+    {
+        let vars = [&all[..], &[("GONOGO_TEST_PROFILE", profile), ("GONOGO_TEST_END", "60")]].concat();
+        let (free, _) =
+            child(home.path(), "true", &[&vars[..], &[("GONOGO_TEST_CHECK", "until_end = false")]].concat());
+        assert!(free.starts_with("ok ") && free.contains("credentials end in 30m"), "{profile}: {free}");
+        let (short, long) = child(home.path(), &renew, &vars);
+        assert!(short.starts_with("NotYet the credentials end in 30m"), "{profile}: {short}");
+        assert!(short.contains("and the run is planned to end in 59m"), "{profile}: {short}");
+        assert!(long.starts_with(OK) && long.contains("credentials end in 1h29m"), "{profile}: {long}");
+        let (least, _) = child(home.path(), "true", &[&vars[..], &[("GONOGO_TEST_CHECK", "min_left = '2h'")]].concat());
+        assert!(least.contains("wanted 2h00m"), "{profile}: {least}");
+    }
+}
 
 /// A role that the environment names, at the STS that the environment names.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

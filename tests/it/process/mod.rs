@@ -8,6 +8,7 @@ mod moto;
 mod night;
 mod permission;
 mod refused;
+mod renewed;
 mod signals;
 mod typed;
 
