@@ -23,10 +23,7 @@ pub static FAULTS: &[(&str, &str)] = &[
     ("ecs.deploy-pull", "tasks of the web service's new deployment cannot pull their image; the breaker rolls back"),
     ("ecs.no-breaker", "the web service has no circuit breaker from its next deployment on: ECS goes on trying"),
     ("ecs.run_task", "RunTask answers HTTP 200 with a failure: capacity is unavailable"),
-    (
-        "ecs.stuck",
-        "minimumHealthyPercent and maximumPercent of the web service's next deployment are both 100: it cannot begin",
-    ),
+    ("ecs.stuck", "the web service's next deployment must stop no task and start none on top: it cannot begin"),
     ("ecs.throttle", "an ECS request is refused: ThrottlingException, HTTP 400"),
     ("elb.unhealthy", "a look at the targets finds them unhealthy: the app redirects the health check with 301"),
     ("heroku.503", "a Heroku API request is answered 503"),
