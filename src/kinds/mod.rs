@@ -65,9 +65,9 @@ mod route53_weights;
 #[cfg(feature = "aws")]
 mod s3_synced;
 mod scheduler_switch;
+mod secret_present;
 #[cfg(feature = "aws")]
 mod sqs_depth;
-mod secret_present;
 mod stop;
 mod terraform_clean;
 mod tls_certificate;

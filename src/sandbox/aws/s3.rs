@@ -107,14 +107,12 @@ fn place(asked: &Asked) -> (String, String) {
     (decode(bucket), decode(key))
 }
 
-/// What IAM looks at: its action and the resource.
-pub(super) fn resource(asked: &Asked) -> (&'static str, String) {
-    let (bucket, key) = place(asked);
-    match (bucket.is_empty(), key.is_empty()) {
-        (true, _) => ("s3:ListAllMyBuckets", "*".into()),
-        (_, true) if asked.param("location").is_some() => ("s3:GetBucketLocation", format!("arn:aws:s3:::{bucket}")),
-        (_, true) => ("s3:ListBucket", format!("arn:aws:s3:::{bucket}")),
-        (_, false) => ("s3:GetObject", format!("arn:aws:s3:::{bucket}/{key}")),
+/// The resource that IAM checks ("Actions, resources, and condition keys for Amazon S3"): the bucket, or the object.
+pub(super) fn resource(_: &World, operation: &str, params: &serde_json::Value) -> String {
+    let text = |key: &str| params[key].as_str().unwrap_or_default();
+    match operation {
+        "GetObject" | "HeadObject" => format!("arn:aws:s3:::{}/{}", text("Bucket"), text("Key")),
+        _ => format!("arn:aws:s3:::{}", text("Bucket")),
     }
 }
 

@@ -158,10 +158,12 @@ fn update(world: &mut World, caller: &Caller<'_>, name: &str, now: Moment) -> Re
     Ok(json!({ "ScheduleArn": arn }))
 }
 
-/// The ARN that IAM checks.
-pub(super) fn resource(world: &World, operation: &str, path: &str, group: &str) -> String {
-    match (operation, path.strip_prefix("/schedules/")) {
+/// The ARN that IAM checks; the group of an update stands in its body, of a look in its query.
+pub(super) fn resource(world: &World, operation: &str, params: &Value) -> String {
+    let text = |key: &str| params[key].as_str().filter(|text| !text.is_empty());
+    match (operation, text("Name")) {
         ("GetSchedule" | "UpdateSchedule", Some(name)) => {
+            let group = text("GroupName").or_else(|| text("groupName")).unwrap_or("default");
             format!("arn:aws:scheduler:{}:{}:schedule/{group}/{name}", world.names.region, world.names.account)
         }
         _ => "*".into(),

@@ -64,7 +64,7 @@ pub(super) fn secret_resource(world: &World, params: &Value) -> String {
     match SECRETS.iter().find(|(name, _)| *name == id) {
         Some((name, _)) => secret_arn(&world.names, name),
         None if id.starts_with("arn:") => id.to_owned(),
-        None => "*".into(),
+        None => secret_arn(&world.names, id),
     }
 }
 
@@ -72,16 +72,17 @@ fn parameter_arn(names: &WorldNames, name: &str) -> String {
     format!("arn:aws:ssm:{}:{}:parameter/{}", names.region, names.account, name.trim_start_matches('/'))
 }
 
-/// The ARNs of the parameters that IAM checks: of each one that is named, or of the path.
-pub(super) fn parameter_resources(world: &World, operation: &str, params: &Value) -> Vec<String> {
+/// The ARNs of the parameters that IAM checks, separated by spaces: of each one that is named, or of the path.
+pub(super) fn parameter_resources(world: &World, operation: &str, params: &Value) -> String {
     let arn = |name: &str| if name.starts_with("arn:") { name.to_owned() } else { parameter_arn(&world.names, name) };
     match operation {
-        "GetParameter" => vec![arn(text(params, "Name"))],
+        "GetParameter" => arn(text(params, "Name")),
         "GetParameters" => {
-            params["Names"].as_array().into_iter().flatten().filter_map(Value::as_str).map(arn).collect()
+            let names = params["Names"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            names.map(arn).collect::<Vec<_>>().join(" ")
         }
-        "GetParametersByPath" => vec![arn(text(params, "Path").trim_end_matches('/'))],
-        _ => vec!["*".into()],
+        "GetParametersByPath" => arn(text(params, "Path").trim_end_matches('/')),
+        _ => "*".into(),
     }
 }
 

@@ -403,6 +403,8 @@ mod tests {
                 cached: Mutex::new(None),
             }),
             http: reqwest::Client::new(),
+            renew: Renew::unknown(None),
+            role: None,
             aws: AwsEnv {
                 endpoints: endpoints.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
                 ..AwsEnv::default()

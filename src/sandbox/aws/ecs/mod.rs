@@ -125,24 +125,28 @@ pub(super) fn was_updated(world: &World) -> bool {
     world.effects.iter().any(|effect| effect.operation == "UpdateService")
 }
 
-/// The resource that IAM checks, as "Actions, resources, and condition keys for Amazon Elastic Container Service"
-/// names it; of several, the first.
+/// The resources that IAM checks, as "Actions, resources, and condition keys for Amazon Elastic Container Service"
+/// names them, separated by spaces. `ListTasks` takes container instances only: a list of all tasks is asked about as `*`.
 pub(super) fn resource(world: &World, operation: &str, params: &Value) -> String {
     let last = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
-    let first = |name: &str| params[name][0].as_str().unwrap_or_default();
-    let cluster = last(text(params, "cluster"));
+    let cluster = last(params["cluster"].as_str().unwrap_or("default"));
     let of = |rest: String| arn(&world.names, &rest);
+    let own = |kind: &str, id: &str| of(format!("{kind}/{cluster}/{}", last(id)));
+    let each = |key: &str| params[key].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let all = |key: &str, kind: &str| each(key).map(|id| own(kind, id)).collect::<Vec<_>>().join(" ");
     match operation {
-        "DescribeServices" => of(format!("service/{cluster}/{}", last(first("services")))),
-        "UpdateService" => of(format!("service/{cluster}/{}", last(text(params, "service")))),
-        "DescribeTasks" => of(format!("task/{cluster}/{}", last(first("tasks")))),
-        "StopTask" => of(format!("task/{cluster}/{}", last(text(params, "task")))),
+        "DescribeServices" => all("services", "service"),
+        "UpdateService" => own("service", text(params, "service")),
+        "DescribeTasks" => all("tasks", "task"),
+        "StopTask" => own("task", text(params, "task")),
         "RunTask" => {
             let name = text(params, "taskDefinition");
             let found = definition::find(world, name).map(|it| format!("{}:{}", it.family, it.revision));
             of(format!("task-definition/{}", found.unwrap_or_else(|| last(name))))
         }
-        "DescribeClusters" => of(format!("cluster/{}", last(first("clusters")))),
+        "DescribeClusters" => {
+            each("clusters").map(|name| of(format!("cluster/{}", last(name)))).collect::<Vec<_>>().join(" ")
+        }
         _ => "*".into(),
     }
 }

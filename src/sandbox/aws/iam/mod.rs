@@ -11,7 +11,6 @@
 //! Management user guide; actions and resources by the Service Authorization Reference.
 
 mod condition;
-mod interim;
 mod policy;
 mod request;
 mod roles;

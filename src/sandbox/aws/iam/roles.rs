@@ -1,5 +1,5 @@
 //! Roles that a request hands over to a service, which `iam:PassRole` has to allow: those of a task
-//! definition, also where it is only run or deployed, and a schedule's own.
+//! definition, also where it is only run, and a schedule's own.
 //!
 //! Source: "Grant a user permissions to pass a role to an AWS service", IAM user guide; "Task IAM role" and "Task
 //! execution IAM role", Amazon ECS developer guide.
@@ -22,7 +22,6 @@ pub(super) fn passed(world: &World, service: &Service, request: &Request) -> Vec
             let role = |name: &str| said[name].as_str().or_else(|| defined.and_then(|it| it[name].as_str()));
             (ROLES.iter().filter_map(|name| role(name)).map(ToOwned::to_owned).collect(), TASKS)
         }
-        ("ecs", "UpdateService") => (defined(world, params).map(of).unwrap_or_default(), TASKS),
         ("scheduler", "CreateSchedule" | "UpdateSchedule") => {
             (params["Target"]["RoleArn"].as_str().map(ToOwned::to_owned).into_iter().collect(), SCHEDULER)
         }

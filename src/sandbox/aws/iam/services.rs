@@ -3,9 +3,13 @@
 //!
 //! Source: "Actions, resources, and condition keys for AWS services", Service Authorization Reference.
 
-use super::{Params, interim, request::Request};
+use super::{Params, request::Request};
 use crate::sandbox::{
-    aws::protocol::{Form, form},
+    aws::{
+        acm, cloudformation, cloudwatch, ecr, ecs, elb, events, logs,
+        protocol::{Form, form},
+        rds, route53, s3, scheduler, secrets, sqs,
+    },
     http::Asked,
     world::World,
 };
@@ -19,7 +23,6 @@ pub(super) enum Asks {
     /// The awsJson protocols, and CloudWatch in all of its protocols: parameters by their names.
     Json(Resource),
     /// The awsQuery protocol, with the parameters as the form has them.
-    #[expect(dead_code, reason = "for the services whose resources are read from the form")]
     Form(fn(&World, &str, &Form) -> String),
     /// Method and path: parameters are the path's labels, the query and the JSON body's members.
     Rest(&'static [Route], Resource),
@@ -88,16 +91,53 @@ pub(super) fn find(signs: &str) -> Option<&'static Service> {
 
 /// Every service of the sandbox, by name.
 pub(super) static SERVICES: &[Service] = &[
-    Service::new("ecs", Asks::Json(interim::ecs), ECS),
-    Service::new("elasticloadbalancing", Asks::Json(interim::nothing), ELB),
-    Service { prefix: "cloudwatch", ..Service::new("monitoring", Asks::Json(interim::cloudwatch), CLOUDWATCH) },
-    Service::new("route53", Asks::Rest(ROUTE53_ROUTES, interim::route53), ROUTE53),
-    Service::new("secretsmanager", Asks::Json(interim::secrets_manager), &["DescribeSecret", "GetSecretValue"]),
-    Service::new("ssm", Asks::Json(interim::parameters), &["GetParameter", "GetParameters"]),
-    Service::new("sts", Asks::Json(interim::nothing), &["GetCallerIdentity"]),
+    Service::new("acm", Asks::Json(|_, operation, params| acm::resource(operation, params)), ACM),
+    Service::new("application-autoscaling", Asks::Json(nothing), &["DescribeScalingActivities"]),
+    Service::new("cloudformation", Asks::Form(cloudformation::resource), CLOUDFORMATION),
+    Service::new("ecr", Asks::Json(ecr::resource), ECR),
+    Service::new("ecs", Asks::Json(ecs::resource), ECS),
+    Service::new("elasticloadbalancing", Asks::Form(elb::resource), ELB),
+    Service::new("events", Asks::Json(events::resource), EVENTS),
+    Service::new("logs", Asks::Json(logs::resource), LOGS),
+    Service { prefix: "cloudwatch", ..Service::new("monitoring", Asks::Json(cloudwatch::resource), CLOUDWATCH) },
+    Service::new("rds", Asks::Form(rds::resource), RDS),
+    Service::new("route53", Asks::Rest(ROUTE53_ROUTES, route53::resource), ROUTE53),
+    Service { called: S3_CALLED, ..Service::new("s3", Asks::Rest(S3_ROUTES, s3::resource), S3) },
+    Service::new("scheduler", Asks::Rest(SCHEDULER_ROUTES, scheduler::resource), SCHEDULER),
+    Service::new("secretsmanager", Asks::Json(|world, _, params| secrets::secret_resource(world, params)), SECRETS),
+    Service::new("sqs", Asks::Json(sqs::resource), SQS),
+    Service::new("ssm", Asks::Json(secrets::parameter_resources), PARAMETERS),
+    Service::new("sts", Asks::Json(nothing), &["GetCallerIdentity"]),
 ];
 
+/// Of a service none of whose actions takes a resource.
+fn nothing(_: &World, _: &str, _: &Params) -> String {
+    "*".into()
+}
+
+const ACM: &[&str] = &["DescribeCertificate", "ListCertificates"];
+
+const CLOUDFORMATION: &[&str] =
+    &["DescribeStackDriftDetectionStatus", "DescribeStackResourceDrifts", "DescribeStacks", "DetectStackDrift"];
+
+const CLOUDWATCH: &[&str] = &[
+    "DeleteAlarms",
+    "DescribeAlarms",
+    "DisableAlarmActions",
+    "EnableAlarmActions",
+    "GetMetricData",
+    "ListMetrics",
+    "PutCompositeAlarm",
+    "PutMetricAlarm",
+    "PutMetricData",
+    "SetAlarmState",
+];
+
+const ECR: &[&str] =
+    &["BatchGetImage", "DescribeImageScanFindings", "DescribeImages", "DescribeRepositories", "ListImages"];
+
 const ECS: &[&str] = &[
+    "DeregisterTaskDefinition",
     "DescribeClusters",
     "DescribeServices",
     "DescribeTaskDefinition",
@@ -114,13 +154,25 @@ const ECS: &[&str] = &[
 
 const ELB: &[&str] = &["DescribeLoadBalancers", "DescribeTargetGroups", "DescribeTargetHealth"];
 
-const CLOUDWATCH: &[&str] = &["DescribeAlarms", "GetMetricData", "ListMetrics", "PutMetricData"];
+const EVENTS: &[&str] = &["DescribeRule", "DisableRule", "EnableRule", "ListRules"];
+
+const LOGS: &[&str] = &["DescribeLogGroups", "DescribeLogStreams", "FilterLogEvents", "GetLogEvents"];
+
+const PARAMETERS: &[&str] = &["GetParameter", "GetParameters", "GetParametersByPath"];
+
+const RDS: &[&str] = &["DescribeDBClusters", "DescribeDBInstances", "DescribePendingMaintenanceActions"];
 
 const ROUTE53: &[&str] = &[
     "ChangeResourceRecordSets",
+    "CreateHealthCheck",
+    "CreateHostedZone",
+    "DeleteHealthCheck",
     "GetChange",
+    "GetHealthCheck",
+    "GetHealthCheckStatus",
     "GetHostedZone",
     "GetHostedZoneCount",
+    "ListHealthChecks",
     "ListHostedZones",
     "ListHostedZonesByName",
     "ListResourceRecordSets",
@@ -128,10 +180,55 @@ const ROUTE53: &[&str] = &[
 
 const ROUTE53_ROUTES: &[Route] = &[
     route("POST", "2013-04-01/hostedzone/{Id}/rrset", "ChangeResourceRecordSets"),
+    route("POST", "2013-04-01/healthcheck", "CreateHealthCheck"),
+    route("POST", "2013-04-01/hostedzone", "CreateHostedZone"),
+    route("DELETE", "2013-04-01/healthcheck/{Id}", "DeleteHealthCheck"),
     route("GET", "2013-04-01/change/{Id}", "GetChange"),
+    route("GET", "2013-04-01/healthcheck/{Id}", "GetHealthCheck"),
+    route("GET", "2013-04-01/healthcheck/{Id}/status", "GetHealthCheckStatus"),
     route("GET", "2013-04-01/hostedzone/{Id}", "GetHostedZone"),
     route("GET", "2013-04-01/hostedzonecount", "GetHostedZoneCount"),
+    route("GET", "2013-04-01/healthcheck", "ListHealthChecks"),
     route("GET", "2013-04-01/hostedzone", "ListHostedZones"),
     route("GET", "2013-04-01/hostedzonesbyname", "ListHostedZonesByName"),
     route("GET", "2013-04-01/hostedzone/{Id}/rrset", "ListResourceRecordSets"),
+];
+
+const S3: &[&str] = &["GetBucketLocation", "GetObject", "HeadBucket", "HeadObject", "ListObjectsV2"];
+
+/// As "Required permissions for Amazon S3 API operations" names them.
+const S3_CALLED: &[(&str, &str)] = &[
+    ("HeadBucket", "ListBucket"),
+    ("HeadObject", "GetObject"),
+    ("ListObjectsV2", "ListBucket"),
+];
+
+const S3_ROUTES: &[Route] = &[
+    route("GET", "{Bucket}?location", "GetBucketLocation"),
+    route("GET", "{Bucket}?list-type", "ListObjectsV2"),
+    route("HEAD", "{Bucket}/{Key+}", "HeadObject"),
+    route("HEAD", "{Bucket}", "HeadBucket"),
+    route("GET", "{Bucket}/{Key+}", "GetObject"),
+];
+
+const SCHEDULER: &[&str] = &["GetSchedule", "ListSchedules", "UpdateSchedule"];
+
+const SCHEDULER_ROUTES: &[Route] = &[
+    route("GET", "schedules/{Name}", "GetSchedule"),
+    route("GET", "schedules", "ListSchedules"),
+    route("PUT", "schedules/{Name}", "UpdateSchedule"),
+];
+
+const SECRETS: &[&str] = &["DescribeSecret", "GetSecretValue"];
+
+const SQS: &[&str] = &[
+    "CreateQueue",
+    "DeleteMessage",
+    "DeleteQueue",
+    "GetQueueAttributes",
+    "GetQueueUrl",
+    "ListQueues",
+    "PurgeQueue",
+    "ReceiveMessage",
+    "SendMessage",
 ];

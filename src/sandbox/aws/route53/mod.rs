@@ -66,7 +66,6 @@ pub(super) fn answer(world: &mut World, caller: &Caller<'_>, now: Moment) -> Res
 }
 
 /// The resource that IAM checks ("Actions, resources, and condition keys for Amazon Route 53"); `Id` is the path's.
-#[expect(dead_code, reason = "what authorises requests asks for it")]
 pub(super) fn resource(_: &World, operation: &str, params: &serde_json::Value) -> String {
     let id = params["Id"].as_str().unwrap_or_default();
     match operation {
