@@ -11,6 +11,11 @@ use crate::{base::wild::covers, plan::Need};
 /// Steps that a `Sid` names before it counts the others.
 const NAMED: usize = 3;
 
+/// Handing roles over, which a policy limits to the services that may get them.
+const PASS: &str = "iam:PassRole";
+/// Services whose steps hand roles over, and to whom ("Actions, resources, and condition keys", `iam:PassedToService`).
+const PASSED_TO: &[(&str, &str)] = &[("ecs", "ecs-tasks.amazonaws.com"), ("scheduler", "scheduler.amazonaws.com")];
+
 /// A policy document; its order is AWS's own.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -26,6 +31,8 @@ struct Statement {
     effect: &'static str,
     action: Vec<String>,
     resource: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<Json>,
 }
 
 impl Policy {
@@ -82,7 +89,7 @@ pub(super) fn least(needs: &[Need]) -> Policy {
         };
         let left: Vec<&str> =
             names.iter().enumerate().filter(|(i, name)| !swallowed((*i, name))).map(|(_, n)| *n).collect();
-        let service = action.split_once(':').map_or(*action, |(service, _)| service);
+        let service = if *action == PASS { PASS } else { service_of(action) };
         let group = groups.entry((service, left)).or_default();
         group.actions.push(action);
         group.of.extend(resources.values().flatten());
@@ -97,9 +104,23 @@ pub(super) fn least(needs: &[Need]) -> Policy {
             effect: "Allow",
             action: group.actions.into_iter().map(ToOwned::to_owned).collect(),
             resource: resources.into_iter().map(ToOwned::to_owned).collect(),
+            condition: (service == PASS).then(|| passed_to(needs, &of)).flatten(),
         }
     });
     Policy { version: "2012-10-17", statement: statement.collect() }
+}
+
+fn service_of(action: &str) -> &str {
+    action.split_once(':').map_or(action, |(service, _)| service)
+}
+
+/// To whom these steps hand roles over, by what else they do.
+fn passed_to(needs: &[Need], of: &[&str]) -> Option<Json> {
+    let does = |service: &str| {
+        needs.iter().any(|need| service_of(&need.permission.action) == service && of.contains(&need.of.as_str()))
+    };
+    let to: Vec<&str> = PASSED_TO.iter().filter(|(service, _)| does(service)).map(|(_, to)| *to).collect();
+    (!to.is_empty()).then(|| json!({ "StringEquals": { "iam:PassedToService": to } }))
 }
 
 /// Letters and digits, once in the policy: the service and the steps.
@@ -169,6 +190,19 @@ mod tests {
                 .starts_with("{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n    {\n      \"Sid\"")
         );
         assert!(least(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_role_goes_only_where_the_step_needs_it() {
+        let role = "arn:aws:iam::1:role/*";
+        let needs =
+            [need("iam:PassRole", role, "deploy"), need("ecs:UpdateService", "*", "deploy"), need("s3:X", "*", "a")];
+        let statements = least(&needs).json()["Statement"].clone();
+        let with = |i: usize| (statements[i]["Sid"].clone(), statements[i]["Condition"].clone());
+        let only = json!({ "StringEquals": { "iam:PassedToService": ["ecs-tasks.amazonaws.com"] } });
+        assert_eq!(with(0), (json!("EcsForDeploy"), Json::Null));
+        assert_eq!(with(1), (json!("IamPassRoleForDeploy"), only));
+        assert_eq!(least(&needs[..1]).statement[0].condition, None, "nobody knows to whom");
     }
 
     #[test]
