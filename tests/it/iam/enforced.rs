@@ -44,7 +44,7 @@ fn is_refused(failure: &Failure, action: &str, resource: &str) {
         format!("{WHO}{action} on resource: {resource} because no identity-based policy allows the {action} action");
     assert!(failure.message.contains(&words), "{failure:?}");
     let hint = failure.hint.clone().unwrap();
-    assert!(hint.starts_with(&format!("the role in use needs the permission {action} on {resource};")), "{hint}");
+    assert_eq!(hint, format!("the role in use needs the permission {action} on {resource}"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
