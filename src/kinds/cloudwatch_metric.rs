@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Bind, Kind};
 use crate::{
     base::{Class, Failure, short_duration},
-    plan::{Check, Cx, Doubt, Identity, Param, Params, Seen, Shape, TextOrSecret},
+    plan::{Check, Cx, Doubt, Identity, Param, Params, Permission, Seen, Shape, TextOrSecret},
     services::{
         Services,
         aws::{MetricQuery, Patience, Series, now},
@@ -226,6 +226,10 @@ impl Check for Metric {
 
     fn every(&self) -> Duration {
         Duration::from_secs(5)
+    }
+
+    fn needs(&self) -> Vec<Permission> {
+        vec![Permission::anywhere("cloudwatch:GetMetricData")]
     }
 
     fn fence<'a>(&'a self) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {

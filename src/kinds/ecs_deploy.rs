@@ -8,10 +8,10 @@ use serde_json::Value as Json;
 use super::{Bind, Kind};
 use crate::{
     base::{Class, Failure},
-    plan::{Action, Cx, Done, Doubt, Finding, Identity, Param, Params, Shape},
+    plan::{Action, Cx, Done, Doubt, Finding, Identity, Param, Params, Permission, Shape},
     services::{
         Services,
-        aws::{Patience, Rollout, State},
+        aws::{Aws, Patience, Rollout, State},
     },
 };
 
@@ -101,6 +101,18 @@ pub(super) fn count(params: &mut Params<'_>, key: &str, most: i32) -> Option<i32
     fits
 }
 
+/// A cluster's name, which may be given by its ARN.
+pub(super) fn cluster_name(cluster: &str) -> &str {
+    cluster.rsplit('/').next().unwrap_or(cluster)
+}
+
+/// The roles of the account: which ones a task definition has is known when it is read.
+pub(super) fn passed_roles(aws: &Aws) -> String {
+    let ecs = aws.arn("ecs", "");
+    let account = ecs.split(':').nth(4).unwrap_or("*");
+    aws.global_arn("iam", "").replace(":::", &format!("::{account}:role/*"))
+}
+
 impl Action for Deploy {
     fn does(&self) -> Vec<String> {
         let Self { cluster, service, task_definition, .. } = self;
@@ -112,6 +124,20 @@ impl Action for Deploy {
             ),
             format!("ECS UpdateService {cluster}/{service}: {task_definition}{desired}{force}"),
             format!("ECS DescribeServices until {task_definition} runs steadily"),
+        ]
+    }
+
+    fn needs(&self) -> Vec<Permission> {
+        let aws = &self.services.aws;
+        let cluster = cluster_name(&self.cluster);
+        let service = aws.arn("ecs", &format!("service/{cluster}/{}", self.service));
+        vec![
+            Permission::anywhere("ecs:DescribeTaskDefinition"),
+            Permission::new("ecs:DescribeServices", &service),
+            Permission::new("ecs:UpdateService", &service),
+            Permission::new("iam:PassRole", passed_roles(aws)),
+            Permission::anywhere("ecs:ListTasks"),
+            Permission::new("ecs:DescribeTasks", aws.arn("ecs", &format!("task/{cluster}/*"))),
         ]
     }
 

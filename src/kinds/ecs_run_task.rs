@@ -5,10 +5,13 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 use serde_json::{Value as Json, json};
 
-use super::{Bind, Kind, ecs_deploy::count};
+use super::{
+    Bind, Kind,
+    ecs_deploy::{cluster_name, count, passed_roles},
+};
 use crate::{
     base::{Class, Failure},
-    plan::{Action, Cx, Done, Doubt, Finding, Identity, Param, Params, Shape},
+    plan::{Action, Cx, Done, Doubt, Finding, Identity, Param, Params, Permission, Shape},
     runbook::value,
     services::{
         Services,
@@ -251,6 +254,20 @@ impl Action for RunTask {
         vec![
             format!("ECS RunTask in {cluster}, {count} of {task_definition}{command}"),
             "ECS DescribeTasks until STOPPED with exit code 0".into(),
+        ]
+    }
+
+    fn needs(&self) -> Vec<Permission> {
+        let aws = &self.services.aws;
+        let cluster = cluster_name(&self.cluster);
+        let name = short_definition(&self.task_definition);
+        let revision = if name.contains(':') { name.to_owned() } else { format!("{name}:*") };
+        vec![
+            Permission::anywhere("ecs:DescribeTaskDefinition"),
+            Permission::new("ecs:RunTask", aws.arn("ecs", &format!("task-definition/{revision}"))),
+            Permission::new("iam:PassRole", passed_roles(aws)),
+            Permission::anywhere("ecs:ListTasks"),
+            Permission::new("ecs:DescribeTasks", aws.arn("ecs", &format!("task/{cluster}/*"))),
         ]
     }
 

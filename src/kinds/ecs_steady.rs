@@ -5,10 +5,13 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde_json::json;
 
-use super::{Bind, Kind, ecs_deploy::count};
+use super::{
+    Bind, Kind,
+    ecs_deploy::{cluster_name, count},
+};
 use crate::{
     base::{Class, Failure},
-    plan::{Check, Cx, Doubt, Identity, Param, Params, Seen, Shape},
+    plan::{Check, Cx, Doubt, Identity, Param, Params, Permission, Seen, Shape},
     services::{
         Services,
         aws::{Patience, short_definition},
@@ -94,6 +97,20 @@ impl Check for Steady {
         let on = self.task_definition.as_ref().map(|one| format!(" on {}", short_definition(one))).unwrap_or_default();
         let n = self.desired.map(|n| format!(" with {n} tasks")).unwrap_or_default();
         format!("ECS DescribeServices {}/{} expects steady{on}{n}", self.cluster, self.service)
+    }
+
+    fn needs(&self) -> Vec<Permission> {
+        let aws = &self.services.aws;
+        let cluster = cluster_name(&self.cluster);
+        let mut needs = vec![Permission::new(
+            "ecs:DescribeServices",
+            aws.arn("ecs", &format!("service/{cluster}/{}", self.service)),
+        )];
+        if self.image_digest.is_some() {
+            needs.push(Permission::anywhere("ecs:ListTasks"));
+            needs.push(Permission::new("ecs:DescribeTasks", aws.arn("ecs", &format!("task/{cluster}/*"))));
+        }
+        needs
     }
 
     fn fence<'a>(&'a self) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {

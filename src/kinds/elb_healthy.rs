@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{Bind, Kind};
 use crate::{
     base::{Class, Failure, short_duration},
-    plan::{Check, Cx, Doubt, Identity, Param, Params, Seen, Shape},
+    plan::{Check, Cx, Doubt, Identity, Param, Params, Permission, Seen, Shape},
     services::{Services, aws::Patience},
 };
 
@@ -95,6 +95,12 @@ impl Check for Healthy {
     fn looks(&self) -> String {
         let hold = if self.hold.is_zero() { String::new() } else { format!(" for {}", short_duration(self.hold)) };
         format!("ELB DescribeTargetHealth {} expects {} healthy{hold}", self.target_group, self.min)
+    }
+
+    fn needs(&self) -> Vec<Permission> {
+        let groups = (!self.target_group.starts_with("arn:"))
+            .then(|| Permission::anywhere("elasticloadbalancing:DescribeTargetGroups"));
+        groups.into_iter().chain([Permission::anywhere("elasticloadbalancing:DescribeTargetHealth")]).collect()
     }
 
     fn fence<'a>(&'a self) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {

@@ -8,10 +8,10 @@ use serde_json::Value as Json;
 use super::{Bind, Kind};
 use crate::{
     base::{Class, Failure},
-    plan::{Action, Cx, Done, Doubt, Finding, Identity, Param, Params, Shape},
+    plan::{Action, Cx, Done, Doubt, Finding, Identity, Param, Params, Permission, Shape},
     services::{
         Services,
-        aws::{Patience, RecordSet, Swap, normal_name},
+        aws::{Aws, Patience, RecordSet, Swap, normal_name},
     },
 };
 
@@ -163,6 +163,10 @@ impl Action for SetTtl {
         ]
     }
 
+    fn needs(&self) -> Vec<Permission> {
+        zone_needs(&self.services.aws, &self.zone)
+    }
+
     fn doubt(&self) -> Doubt {
         Doubt::Swap
     }
@@ -202,6 +206,22 @@ impl Action for SetTtl {
             swap.probe(&self.services.aws, cx).await
         })
     }
+}
+
+/// What a change of a record in this zone needs; the id of a zone given by name is known when it is looked up.
+pub(super) fn zone_needs(aws: &Aws, zone: &str) -> Vec<Permission> {
+    let id = zone.trim_start_matches("/hostedzone/");
+    let by_name = id.contains('.');
+    let zone = aws.global_arn("route53", &format!("hostedzone/{}", if by_name { "*" } else { id }));
+    let mut needs = vec![
+        Permission::new("route53:ListResourceRecordSets", &zone),
+        Permission::new("route53:ChangeResourceRecordSets", &zone),
+        Permission::new("route53:GetChange", aws.global_arn("route53", "change/*")),
+    ];
+    if by_name {
+        needs.push(Permission::anywhere("route53:ListHostedZonesByName"));
+    }
+    needs
 }
 
 /// There is no such record set; says which ones there are.

@@ -7,11 +7,11 @@ use serde_json::Value as Json;
 
 use super::{
     Bind, Kind,
-    route53_set_ttl::{changeable, missing, record_name, record_type, ttl},
+    route53_set_ttl::{changeable, missing, record_name, record_type, ttl, zone_needs},
 };
 use crate::{
     base::{Class, Failure},
-    plan::{Action, Cx, Done, Doubt, Finding, Identity, Param, Params, Shape},
+    plan::{Action, Cx, Done, Doubt, Finding, Identity, Param, Params, Permission, Shape},
     runbook::value,
     services::{
         Services,
@@ -304,6 +304,10 @@ impl Action for Switch {
             ),
             "Route 53 GetChange until INSYNC".into(),
         ]
+    }
+
+    fn needs(&self) -> Vec<Permission> {
+        zone_needs(&self.services.aws, &self.zone)
     }
 
     fn doubt(&self) -> Doubt {
