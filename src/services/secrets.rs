@@ -70,16 +70,14 @@ impl Secrets {
     }
 
     /// What has to be allowed at AWS to open a secret; `None` where it is not kept there.
-    #[cfg(feature = "aws")]
     #[must_use]
     pub fn needs(&self, name: &str) -> Option<crate::plan::Permission> {
-        let services = self.services.upgrade()?;
         match self.source(name)? {
-            SecretSource::AwsSecret(id) => Some(services.aws.secret_needs(id)),
-            SecretSource::AwsParameter(name) => Some(services.aws.parameter_needs(name)),
-            SecretSource::Env(_) | SecretSource::File(_) | SecretSource::Command(_) | SecretSource::HerokuConfig(_) => {
-                None
-            }
+            #[cfg(feature = "aws")]
+            SecretSource::AwsSecret(id) => Some(self.services.upgrade()?.aws.secret_needs(id)),
+            #[cfg(feature = "aws")]
+            SecretSource::AwsParameter(name) => Some(self.services.upgrade()?.aws.parameter_needs(name)),
+            _ => None,
         }
     }
 

@@ -91,7 +91,6 @@ fn secrets(plan: &Plan, env: &Env, services: &Services) -> (Vec<Need>, Kept) {
             Some(SecretSource::AwsParameter(_)) => kept.parameters = true,
             _ => {}
         }
-        #[cfg(feature = "aws")]
         needs.extend(services.secrets.needs(name).map(|permission| Need { permission, of: format!("secret-{name}") }));
     }
     (needs, kept)

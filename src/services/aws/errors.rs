@@ -210,7 +210,7 @@ fn permission(own: &str, message: &str) -> String {
     if message.contains("with an explicit deny") {
         return format!("a policy denies {action}{on} explicitly; allowing it elsewhere does not help");
     }
-    format!("the role in use needs the permission {action}{on}; `gonogo iam` prints all that the runbook needs")
+    format!("the role in use needs the permission {action}{on}")
 }
 
 /// AWS's two spellings of the request id's header.
@@ -248,8 +248,7 @@ mod tests {
         let expired = said(&call, &Said { status: 400, code: "ExpiredToken", message: "old", request_id: "" }, &renew);
         assert_eq!(expired.failure.hint.unwrap(), "renew the credentials: aws sso login --profile acme-prod");
         let denied = said(&call, &Said { status: 403, code: "AccessDenied", message: "", request_id: "i" }, &renew);
-        let all = "; `gonogo iam` prints all that the runbook needs";
-        let needs = |what: &str| format!("the role in use needs the permission {what}{all}");
+        let needs = |what: &str| format!("the role in use needs the permission {what}");
         assert_eq!(denied.failure.hint.unwrap(), needs("ecs:UpdateService"));
         assert_eq!(denied.failure.message, "ECS refused UpdateService: AccessDenied: HTTP 403");
         assert_eq!(denied.failure.causes, ["HTTP 403, request id i"]);

@@ -181,8 +181,7 @@ fn a_rehearsal_with_too_little_says_what_is_missing() {
          ecs:UpdateService action"
     );
     assert!(out.contains(&said), "{out}");
-    let hint =
-        format!("Hint: the role in use needs the permission ecs:UpdateService on {web}; `gonogo iam` prints all");
+    let hint = format!("Hint: the role in use needs the permission ecs:UpdateService on {web}\n");
     assert!(out.contains(&hint), "{out}");
     assert!(out.contains("nothing done"), "{out}");
 }

@@ -197,11 +197,8 @@ const ROUTE53_ROUTES: &[Route] = &[
 const S3: &[&str] = &["GetBucketLocation", "GetObject", "HeadBucket", "HeadObject", "ListObjectsV2"];
 
 /// As "Required permissions for Amazon S3 API operations" names them.
-const S3_CALLED: &[(&str, &str)] = &[
-    ("HeadBucket", "ListBucket"),
-    ("HeadObject", "GetObject"),
-    ("ListObjectsV2", "ListBucket"),
-];
+const S3_CALLED: &[(&str, &str)] =
+    &[("HeadBucket", "ListBucket"), ("HeadObject", "GetObject"), ("ListObjectsV2", "ListBucket")];
 
 const S3_ROUTES: &[Route] = &[
     route("GET", "{Bucket}?location", "GetBucketLocation"),
