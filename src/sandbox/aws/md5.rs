@@ -4,7 +4,6 @@
 const TURNS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
 
 /// The digest in hexadecimal digits.
-#[expect(clippy::many_single_char_names, reason = "as the RFC names them")]
 pub(super) fn hex(text: &[u8]) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "RFC 1321: the integer part")]
     let sine = |i: usize| (f64::from(i as u32 + 1).sin().abs() * 4_294_967_296.0) as u32;

@@ -39,7 +39,7 @@ async fn put(namespace: &str, values: &[(DateTime<Utc>, f64)]) {
         let at = iso(*at).replace(':', "%3A");
         let datum = format!("MetricData.member.{}", n + 1);
         form += &format!(
-            "&{datum}.MetricName=share&{datum}.Value={value}&{datum}.Timestamp={at}&{datum}.Dimensions.member.1.Name=service&{datum}.Dimensions.member.1.Value=web"
+            "&{datum}.MetricName=share&{datum}.Value={value}&{datum}.Timestamp={at}&{datum}.Dimensions.member.1.Name=service&{datum}.Dimensions.member.1.Value={name}"
         );
     }
     moto::query("monitoring", &form).await;
