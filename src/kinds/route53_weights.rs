@@ -50,7 +50,8 @@ stands at, and is refused where somebody else changed the records.
 What hurts people: with **every** record of the set unhealthy Route 53 serves all of them, by their weights, as if all were
 healthy; a weight of 0 is served too once everything with a weight is unhealthy; without a health check or `evaluate_health`
 an unhealthy side keeps its share. Weights are shares of answers, not of visitors: resolvers keep an answer for its TTL, so soak
-longer than that. The log says so where it applies.
+longer than that, and guard with what users see: a weighted name has several right answers, so `dns.authoritative` is no
+guard. The log says so where it applies.
 
 Limits: any further record set of that name and type must have weight 0, or the percentages would not be true. Zones and
 names: as `route53.set_ttl`.

@@ -48,12 +48,13 @@ pub(in crate::kinds) enum Target {
 }
 
 impl Target {
-    /// In words: `→ new.example.net`; empty where it stays.
+    /// In words: `value new.example.net`; empty where it stays.
     pub(in crate::kinds) fn words(&self) -> String {
         match self {
             Self::Keep => String::new(),
-            Self::Values(values) => format!("→ {}", told_values(values)),
-            Self::Alias(alias) => format!("→ alias {} ({})", alias.dns_name, alias.zone),
+            Self::Values(values) if values.len() == 1 => format!("value {}", told_values(values)),
+            Self::Values(values) => format!("values {}", told_values(values)),
+            Self::Alias(alias) => format!("alias {} ({})", alias.dns_name, alias.zone),
             Self::Remove => "nothing in its place".into(),
         }
     }
