@@ -10,6 +10,8 @@ use hickory_proto::{
     },
 };
 
+use tokio::net::UdpSocket;
+
 use super::*;
 use crate::{
     runbook::{DnsEnv, Env, EnvKind, HttpEnv, SandboxEnv},
