@@ -166,7 +166,10 @@ impl Delegated {
         if let Some((_, Some(ttl))) = &state {
             line += &format!(", DS {ttl} s");
         }
-        line += &format!("), all {} servers answer with authority", below.len());
+        line += &match below.len() {
+            1 => "), its server answers with authority".to_owned(),
+            n => format!("), all {n} servers answer with authority"),
+        };
         if let Some((state, _)) = &state {
             line += &format!("; {state}");
         }

@@ -1,6 +1,7 @@
 //! `dns.propagated`: named resolvers see the new value.
 
 mod quorum;
+mod view;
 
 use std::{
     collections::HashMap,
@@ -9,24 +10,24 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
     Bind, Kind,
-    dns::{Question, Track, clock, with_question},
+    dns::{Question, with_question},
 };
 use crate::{
     base::{Class, Failure},
     plan::{Check, Cx, Doubt, Param, Seen, Shape},
     services::{
         Services,
-        dns::{Answer, Peer, Query, ResponseCode, Transport, WITHIN},
+        dns::{Answer, Peer, Query, Transport, WITHIN},
     },
 };
 use quorum::Quorum;
+use view::{Known, View};
 
 /// Between two samples of one look: long enough to reach another frontend of an anycast resolver,
 /// short enough to be repeated every two seconds.
@@ -90,7 +91,7 @@ Resolvers: `resolvers`, else the environment's `dns.resolvers`, else those of /e
             name: "between",
             shape: Shape::Duration,
             required: false,
-            help: "pause between two samples, at most 1 m; default \"250ms\"",
+            help: "pause between two samples, at most 1 m; default \"250ms\"; \"0s\" sends them all at once",
         },
         Param {
             name: "answer_within",
@@ -158,30 +159,6 @@ struct Propagated {
     known: Mutex<HashMap<SocketAddr, Known>>,
 }
 
-/// A resolver over several looks.
-#[derive(Default)]
-struct Known {
-    track: Option<Track>,
-    /// What was told of it last, so that only news is told.
-    told: String,
-}
-
-/// What one look at one resolver found.
-#[derive(Debug, Clone)]
-struct View {
-    resolver: SocketAddr,
-    /// What it says, with the TTL; or why it says nothing.
-    words: String,
-    /// The same without what changes from look to look.
-    says: String,
-    ttl: Option<u32>,
-    /// How long it may go on saying so, in seconds.
-    keeps: Option<u32>,
-    /// Why it does not count; `None`: it sees the value.
-    stuck: Option<String>,
-    hint: Option<String>,
-}
-
 impl Propagated {
     async fn look(&self, cx: &Cx) -> Result<Seen, Failure> {
         let question = &self.question;
@@ -236,7 +213,7 @@ impl Propagated {
             let more = if stuck.len() > 1 { format!(" and {} more", stuck.len() - 1) } else { String::new() };
             let first = stuck.first().cloned().unwrap_or_default();
             let failure = Failure::new(Class::NotYet, format!("{counts}; {first}{more}"));
-            let failure = hint(views, self.services.dns.now()).iter().fold(failure, Failure::hint);
+            let failure = view::hint(views, self.services.dns.now()).iter().fold(failure, Failure::hint);
             return Err(stuck.iter().skip(1).fold(failure, Failure::because));
         }
         let tail = match stuck.as_slice() {
@@ -260,17 +237,28 @@ impl Propagated {
     /// All samples of one resolver; the last, or the first that disagrees.
     async fn one(&self, resolver: SocketAddr, query: &Query) -> (SocketAddr, u64, Result<Answer, Failure>) {
         let mut peer = Peer::new(resolver, self.within);
+        let agrees = |answer: &Answer| view::wrong(&self.question, answer).is_none();
+        if self.between.is_zero() {
+            let times = usize::try_from(self.samples).unwrap_or(1);
+            let (answers, failure) = peer.burst(query, times, Transport::Udp).await;
+            return match (failure, answers.iter().position(|answer| !agrees(answer))) {
+                (Some(failure), None) => (resolver, answers.len() as u64 + 1, Err(failure)),
+                (_, at) => {
+                    let at = at.unwrap_or(times - 1);
+                    let answer = answers.into_iter().nth(at);
+                    let none = || Failure::new(Class::FailedNothingDone, "nothing was asked");
+                    (resolver, at as u64 + 1, answer.ok_or_else(none))
+                }
+            };
+        }
         let mut sample = 1;
         loop {
             let answer = peer.ask(query, Transport::Udp).await;
-            let agrees = answer.as_ref().is_ok_and(|answer| self.wrong(answer).is_none());
-            if !agrees || sample >= self.samples {
+            if !answer.as_ref().is_ok_and(agrees) || sample >= self.samples {
                 return (resolver, sample, answer);
             }
             sample += 1;
-            if !self.between.is_zero() {
-                tokio::time::sleep(self.between).await;
-            }
+            tokio::time::sleep(self.between).await;
         }
     }
 
@@ -278,7 +266,7 @@ impl Propagated {
     fn hear(&self, cx: &Cx, (resolver, sample, answer): (SocketAddr, u64, Result<Answer, Failure>)) -> View {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known.entry(resolver).or_default();
-        let view = self.view(known, resolver, sample, &answer);
+        let view = View::of(&self.question, known, resolver, sample, &answer);
         let news = if view.stuck.is_none() { format!("sees {}", view.says) } else { view.says.clone() };
         if known.told != news {
             let line = match &view.stuck {
@@ -290,92 +278,6 @@ impl Propagated {
         }
         view
     }
-
-    fn view(&self, known: &mut Known, resolver: SocketAddr, sample: u64, answer: &Result<Answer, Failure>) -> View {
-        let question = &self.question;
-        let flaps = if sample > 1 { format!(" in sample {sample}") } else { String::new() };
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(failure) => {
-                known.track = None;
-                return View {
-                    resolver,
-                    words: failure.message.clone(),
-                    says: failure.message.clone(),
-                    ttl: None,
-                    keeps: None,
-                    stuck: Some(format!("gave no answer: {failure}{flaps}")),
-                    hint: failure.hint.clone(),
-                };
-            }
-        };
-        let says = answer.says(&question.name, question.kind);
-        let keeps = answer.longest_ttl();
-        let odd = match (&mut known.track, keeps) {
-            (Some(track), Some(ttl)) => track.hear(&says, ttl, Instant::now()),
-            (none @ None, Some(ttl)) => {
-                *none = Some(Track::new(says.clone(), ttl, Instant::now()));
-                None
-            }
-            (track, None) => {
-                *track = None;
-                None
-            }
-        };
-        let wrong = self.wrong(answer);
-        let odd = odd.filter(|_| wrong.is_some()).map(|odd| format!(" ({odd})")).unwrap_or_default();
-        let hint = match answer.rcode {
-            ResponseCode::ServFail => Some(format!(
-                "{resolver} cannot reach the zone's servers or does not trust its signatures: check with dns.delegation"
-            )),
-            ResponseCode::Refused => Some(format!("{resolver} does not resolve for this machine: is it a resolver?")),
-            _ => None,
-        };
-        View {
-            resolver,
-            words: question.of(answer),
-            says,
-            ttl: answer.ttl(&question.name, question.kind),
-            keeps,
-            stuck: wrong.map(|why| format!("{why}{flaps}{odd}")),
-            hint,
-        }
-    }
-
-    fn wrong(&self, answer: &Answer) -> Option<String> {
-        let question = &self.question;
-        let words = question.of(answer);
-        if answer.rcode != ResponseCode::NoError {
-            let kept = answer.negative_ttl.map(|ttl| format!(" for up to {ttl} s")).unwrap_or_default();
-            return Some(format!("says {words}{kept}"));
-        }
-        if !question.shows(answer) {
-            let kept = answer.negative_ttl.map(|ttl| format!(" for up to {ttl} s")).unwrap_or_default();
-            return Some(format!("still says {words}{kept}"));
-        }
-        if answer.says_stale() {
-            return Some(format!("says {words}, and that this is stale"));
-        }
-        let max = question.max_ttl.filter(|_| !question.ttl_passes(answer))?;
-        Some(format!("says {words}, more than {max} s"))
-    }
-}
-
-impl View {
-    fn evidence(&self) -> Json {
-        json!({ "resolver": self.resolver, "says": self.says, "ttl": self.ttl, "stuck": self.stuck })
-    }
-}
-
-/// What can be done about those that are stuck: their own hint, else when their copies run out.
-fn hint(views: &[View], now: DateTime<Utc>) -> Option<String> {
-    let stuck = || views.iter().filter(|view| view.stuck.is_some());
-    let last = stuck().filter_map(|view| view.keeps).max();
-    stuck().find_map(|view| view.hint.clone()).or_else(|| {
-        let last = last?;
-        let at = clock(now + TimeDelta::seconds(last.into()), now);
-        Some(format!("the last of these copies runs out in {last} s, at {at}"))
-    })
 }
 
 impl Check for Propagated {
@@ -395,6 +297,8 @@ impl Check for Propagated {
 
     /// So that a change is seen within two seconds: a look of several samples takes part of them.
     fn every(&self) -> Duration {
-        INTERVAL.saturating_sub(self.samples_take().saturating_add(GRACE + SLACK)).max(FASTEST)
+        // At worst the change comes right after the first sample: the rest of that look, the pause, a whole look.
+        let looks = self.samples_take().saturating_mul(2).saturating_add(GRACE + SLACK);
+        INTERVAL.saturating_sub(looks).max(FASTEST)
     }
 }

@@ -36,11 +36,18 @@ pub enum Transport {
     Tcp,
 }
 
-/// A server and the socket it is asked from; questions to it one after the other.
+/// A server and the socket it is asked from.
 pub struct Peer {
     server: SocketAddr,
     socket: Option<UdpSocket>,
     within: Duration,
+}
+
+/// What came for one of the questions.
+enum Heard {
+    Nothing,
+    Truncated,
+    Answer(Box<Answer>),
 }
 
 /// Packets that were no answer.
@@ -100,24 +107,53 @@ impl Peer {
     /// # Errors
     /// `FailedNothingDone`: no answer within the time, or why there can be none.
     pub async fn ask(&mut self, query: &Query, transport: Transport) -> Result<Answer, Failure> {
+        let (mut answers, failure) = self.burst(query, 1, transport).await;
+        match (answers.pop(), failure) {
+            (Some(answer), _) => Ok(answer),
+            (None, Some(failure)) => Err(failure),
+            // One question has an answer or a failure.
+            (None, None) => Err(Failure::new(Class::FailedNothingDone, format!("{} did not answer", self.server))),
+        }
+    }
+
+    /// Puts the same question so often, all at once over UDP, and waits for all answers. They come in the order of
+    /// the questions, up to the first one without an answer, whose failure is told (`FailedNothingDone`).
+    pub async fn burst(&mut self, query: &Query, times: usize, transport: Transport) -> (Vec<Answer>, Option<Failure>) {
         let until = Instant::now() + self.within;
         let mut ignored = Ignored::default();
-        let mut truncated = false;
-        let result = async {
-            if transport == Transport::Udp
-                && let Some(answer) = self.over_udp(query, until, &mut ignored).await?
-            {
-                return Ok(answer);
-            }
-            truncated = transport == Transport::Udp;
-            over_tcp(self.server, query, until).await
+        let mut heard = Vec::new();
+        heard.resize_with(times, || Heard::Nothing);
+        let udp = match transport {
+            Transport::Udp => self.over_udp(query, &mut heard, until, &mut ignored).await,
+            Transport::Tcp => Ok(()),
         };
-        let result: io::Result<Answer> = result.await;
-        result.map_err(|error| {
+        let mut answers = Vec::with_capacity(times);
+        for one in heard {
+            let truncated = matches!(one, Heard::Truncated);
+            let error = match one {
+                Heard::Answer(answer) => {
+                    answers.push(*answer);
+                    continue;
+                }
+                Heard::Nothing if transport == Transport::Udp => match &udp {
+                    Err(e) => io::Error::new(e.kind(), e.to_string()),
+                    Ok(()) => io::ErrorKind::TimedOut.into(),
+                },
+                Heard::Nothing | Heard::Truncated => match over_tcp(self.server, query, until).await {
+                    Ok(answer) => {
+                        answers.push(answer);
+                        continue;
+                    }
+                    Err(e) => e,
+                },
+            };
             // What was left on the socket belongs to nobody.
             self.socket = None;
-            self.failure(query, &error, transport == Transport::Tcp || truncated, truncated, &ignored)
-        })
+            let tcp = transport == Transport::Tcp || truncated;
+            let failure = self.failure(query, &error, tcp, truncated, &ignored);
+            return (answers, Some(failure));
+        }
+        (answers, None)
     }
 
     fn failure(&self, query: &Query, error: &io::Error, tcp: bool, truncated: bool, ignored: &Ignored) -> Failure {
@@ -154,8 +190,14 @@ impl Peer {
         failure
     }
 
-    /// `None`: truncated.
-    async fn over_udp(&mut self, query: &Query, until: Instant, ignored: &mut Ignored) -> io::Result<Option<Answer>> {
+    /// Sends the question once for every place in `heard`, again where no answer comes, until all have one.
+    async fn over_udp(
+        &mut self,
+        query: &Query,
+        heard: &mut [Heard],
+        until: Instant,
+        ignored: &mut Ignored,
+    ) -> io::Result<()> {
         let server = self.server;
         let socket = match &mut self.socket {
             Some(socket) => socket,
@@ -163,11 +205,14 @@ impl Peer {
         };
         let mut buffer = [0; BUFFER];
         let mut edns = true;
-        let mut id = random()?;
-        loop {
-            socket.send(&query.bytes(id, edns, 0)).await?;
+        let mut ids = ids(heard.len())?;
+        let mut open = heard.len();
+        while open > 0 {
+            for (id, _) in ids.iter().zip(&*heard).filter(|(_, heard)| matches!(heard, Heard::Nothing)) {
+                socket.send(&query.bytes(*id, edns, 0)).await?;
+            }
             let again = (Instant::now() + AGAIN).min(until);
-            loop {
+            while open > 0 {
                 let got = match socket.try_recv(&mut buffer) {
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                         let Ok(got) = timeout_at(again, socket.recv(&mut buffer)).await else { break };
@@ -175,21 +220,36 @@ impl Peer {
                     }
                     other => other?,
                 };
-                match query.read(&buffer[..got], id, edns) {
-                    Packet::Answer(message) if message.metadata.truncation => return Ok(None),
-                    Packet::Answer(message) => return Ok(Some(Query::answer(server, false, &message))),
+                let packet = &buffer[..got];
+                let id = packet.first_chunk::<2>().map(|id| u16::from_be_bytes(*id));
+                let Some(at) = ids.iter().position(|one| Some(*one) == id) else {
+                    ignored.foreign += 1;
+                    continue;
+                };
+                match query.read(packet, ids[at], edns) {
+                    Packet::Answer(message) if matches!(heard[at], Heard::Nothing) => {
+                        heard[at] = if message.metadata.truncation {
+                            Heard::Truncated
+                        } else {
+                            Heard::Answer(Box::new(Answer::new(server, false, &message)))
+                        };
+                        open -= 1;
+                    }
+                    // Sent again, and answered twice.
+                    Packet::Answer(_) => {}
                     Packet::NoEdns => {
-                        (edns, id) = (false, random()?);
+                        (edns, ids) = (false, self::ids(heard.len())?);
                         break;
                     }
                     Packet::Garbled => ignored.garbled += 1,
                     Packet::Foreign => ignored.foreign += 1,
                 }
             }
-            if Instant::now() >= until {
-                return Err(io::ErrorKind::TimedOut.into());
+            if open > 0 && Instant::now() >= until {
+                break;
             }
         }
+        Ok(())
     }
 }
 
@@ -205,10 +265,19 @@ pub(super) async fn connected(server: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-fn random() -> io::Result<u16> {
-    let mut id = [0; 2];
-    getrandom::fill(&mut id).map_err(|e| io::Error::other(e.to_string()))?;
-    Ok(u16::from_be_bytes(id))
+/// So many random ids, no two the same.
+fn ids(many: usize) -> io::Result<Vec<u16>> {
+    let mut ids = Vec::with_capacity(many);
+    while ids.len() < many {
+        let mut bytes = vec![0; 2 * (many - ids.len())];
+        getrandom::fill(&mut bytes).map_err(|e| io::Error::other(e.to_string()))?;
+        for id in bytes.chunks_exact(2).map(|id| u16::from_be_bytes([id[0], id[1]])) {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+    }
+    Ok(ids)
 }
 
 fn failed(server: SocketAddr, error: &io::Error) -> Failure {
@@ -232,7 +301,7 @@ fn failed(server: SocketAddr, error: &io::Error) -> Failure {
 
 async fn over_tcp(server: SocketAddr, query: &Query, until: Instant) -> io::Result<Answer> {
     let exchange = async {
-        let id = random()?;
+        let id = ids(1)?.first().copied().unwrap_or_default();
         let mut bytes = query.bytes(id, true, 2);
         let length = u16::try_from(bytes.len() - 2).map_err(io::Error::other)?;
         bytes[..2].copy_from_slice(&length.to_be_bytes());
@@ -242,7 +311,7 @@ async fn over_tcp(server: SocketAddr, query: &Query, until: Instant) -> io::Resu
         let mut answer = vec![0; usize::from(stream.read_u16().await?)];
         stream.read_exact(&mut answer).await?;
         match query.read(&answer, id, false) {
-            Packet::Answer(message) => Ok(Query::answer(server, true, &message)),
+            Packet::Answer(message) => Ok(Answer::new(server, true, &message)),
             Packet::Garbled => Err(io::Error::new(io::ErrorKind::InvalidData, "what it answers is no DNS message")),
             Packet::Foreign | Packet::NoEdns => {
                 Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is to another question"))

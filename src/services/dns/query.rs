@@ -10,8 +10,6 @@ use hickory_proto::{
     rr::{Name, RecordType},
 };
 
-use super::Answer;
-
 /// What fits without fragments (DNS flag day 2020).
 const PAYLOAD: u16 = 1232;
 
@@ -111,13 +109,8 @@ impl Query {
     pub fn dig(&self, server: SocketAddr, tcp: bool) -> String {
         let port = if server.port() == 53 { String::new() } else { format!(" -p {}", server.port()) };
         let tcp = if tcp { " +tcp" } else { "" };
-        // A resolver and an authoritative server differ in the second byte of the flags' first.
+        // The last bit of the third byte is RD: recursion desired.
         let recurse = if self.bare.get(2).is_some_and(|flags| flags & 1 == 1) { "" } else { " +norecurse" };
         format!("dig @{}{port} {} {}{recurse}{tcp}", server.ip(), super::shown(&self.asked.name), self.asked.query_type)
-    }
-
-    /// An answer to it.
-    pub(super) fn answer(server: SocketAddr, tcp: bool, message: &Message) -> Answer {
-        Answer::new(server, tcp, message)
     }
 }
