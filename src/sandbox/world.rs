@@ -36,7 +36,7 @@ use super::{
 pub(super) type Moment = DateTime<Utc>;
 
 /// The layout of `world.json`; a file of another one is refused.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// This many of the newest effects are kept in the world itself.
 const EFFECTS_KEPT: usize = 256;
