@@ -153,7 +153,7 @@ fn ask(world: &mut World, role: Role, origins: Origins, name: &Name, rtype: Reco
             Said::Referral(authority, additional) => {
                 Answer { authority, additional, ..Answer::new(ResponseCode::NoError) }
             }
-            Said::Own(own) => authoritative(world, name, |_, _| own.clone()),
+            Said::Own(own) => authoritative(world, name, |_, _| Step::clone(&own)),
         },
         Role::Resolver(1) if world.strikes("dns.servfail") => Answer::new(ResponseCode::ServFail),
         Role::Resolver(which) => resolve(world, which, origins, name, rtype, now),

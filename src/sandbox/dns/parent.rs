@@ -17,7 +17,7 @@ const SOA: &str = "a.nic.example. hostmaster.nic.example. 1 7200 900 1209600 300
 /// An answer of the parent's server.
 pub(super) enum Said {
     /// With authority, from its own zone.
-    Own(Step),
+    Own(Box<Step>),
     /// The zone below, its name servers and their addresses.
     Referral(Vec<Record>, Vec<Record>),
 }
@@ -39,7 +39,7 @@ pub(super) fn answer(world: &mut World, name: &Name, rtype: RecordType) -> Said 
     if is_under(&asked, &domain) {
         // The DS is the parent's own (RFC 4035 section 3.1.4.1), and there is none: the zone is not signed.
         if asked == domain && rtype == RecordType::DS {
-            return Said::Own(Step::NoData(soa(&parent, SOA, 1)));
+            return Said::Own(Box::new(Step::NoData(soa(&parent, SOA, 1))));
         }
         let forgotten = world.strikes("dns.delegation");
         let set = world.zones.iter().filter(|zone| !zone.private && zone.name == domain).flat_map(|zone| &zone.served);
@@ -52,11 +52,9 @@ pub(super) fn answer(world: &mut World, name: &Name, rtype: RecordType) -> Said 
         let glue = inside.filter_map(|name| Some(local(Name::from_ascii(name).ok()?, NS_TTL)));
         return Said::Referral(servers, glue.collect());
     }
-    Said::Own(
-        own(world, name, rtype).unwrap_or_else(|| {
-            if is_under(&asked, &parent) { Step::NoName(soa(&parent, SOA, 1)) } else { Step::NotOurs }
-        }),
-    )
+    let own = own(world, name, rtype)
+        .unwrap_or_else(|| if is_under(&asked, &parent) { Step::NoName(soa(&parent, SOA, 1)) } else { Step::NotOurs });
+    Said::Own(Box::new(own))
 }
 
 /// The parent's own names, also for the resolvers; `None`: another name.
