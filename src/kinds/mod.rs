@@ -124,9 +124,9 @@ pub static ALL: &[&Kind] = &[
     &acm_issued::KIND,
     #[cfg(feature = "aws")]
     &aws_identity::KIND,
+    &aws_read::KIND,
     #[cfg(feature = "aws")]
     &cloudformation_in_sync::KIND,
-    &aws_read::KIND,
     &cloudwatch_alarms::KIND,
     #[cfg(feature = "aws")]
     &cloudwatch_metric::KIND,
@@ -156,9 +156,9 @@ pub static ALL: &[&Kind] = &[
     #[cfg(feature = "heroku")]
     &heroku_state::KIND,
     &http_check::KIND,
+    &kubernetes_rollout::KIND,
     #[cfg(feature = "aws")]
     &logs_arrive::KIND,
-    &kubernetes_rollout::KIND,
     &manual::KIND,
     #[cfg(feature = "aws")]
     &rds_status::KIND,
@@ -166,13 +166,13 @@ pub static ALL: &[&Kind] = &[
     &route53_set_ttl::KIND,
     #[cfg(feature = "aws")]
     &route53_switch::KIND,
+    &route53_weights::KIND,
     #[cfg(feature = "aws")]
     &s3_synced::KIND,
     &scheduler_switch::KIND,
-    &route53_weights::KIND,
-    &sqs_depth::KIND,
     #[cfg(feature = "aws")]
     &secret_present::KIND,
+    &sqs_depth::KIND,
     &stop::KIND,
     &terraform_clean::KIND,
     &tls_certificate::KIND,
