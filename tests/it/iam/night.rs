@@ -42,9 +42,16 @@ pub struct Book<'a> {
     pub faults: Option<&'a [&'a str]>,
     /// Before which step of the file it fails and turns back; `Some("")`: after the last one.
     pub back_before: Option<&'a str>,
+    /// No step takes longer.
+    pub at_most: Option<Duration>,
 }
 
-impl Book<'_> {
+impl<'a> Book<'a> {
+    /// As the runbook has it.
+    pub fn new(text: &'a str, back_before: Option<&'a str>) -> Self {
+        Self { text, faults: None, back_before, at_most: None }
+    }
+
     /// The text with the step that fails.
     fn whole(&self, lead: &str) -> String {
         let fails = FAILS.replace("OWNER", lead);
@@ -104,7 +111,11 @@ pub async fn live(book: Book<'_>, policy: &Json) -> Night {
     let redactor = Arc::new(Redactor::default());
     let plan = || {
         let kinds = Kinds(Services::new(env.clone(), &secrets, redactor.clone()));
-        plan::build(&runbook, &env, &kinds, &options).unwrap_or_else(|wrong| panic!("{wrong:?}"))
+        let mut plan = plan::build(&runbook, &env, &kinds, &options).unwrap_or_else(|wrong| panic!("{wrong:?}"));
+        for step in &mut plan.outline.steps {
+            step.timeout = book.at_most.map_or(step.timeout, |most| step.timeout.min(most));
+        }
+        plan
     };
     let (end, failures) = conduct(plan(), source.as_bytes(), redactor.clone()).await;
     assert_eq!(end.journal_failed, None);
