@@ -156,8 +156,10 @@ async fn an_operation_that_nobody_mapped_is_refused_loudly() {
     let open = sandbox::world(&[]).await;
     for (world, wanted) in [(&guarded, "src/sandbox/aws/iam/services.rs"), (&open, "is not part of the sandbox")] {
         let ecs = aws_sdk_ecs::Client::new(&sandbox::aws(world.endpoints()).await);
-        let said =
-            format!("{:?}", ecs.list_attributes().target_type(TargetType::ContainerInstance).send().await.unwrap_err());
+        let said = format!(
+            "{:?}",
+            ecs.list_attributes().cluster("acme").target_type(TargetType::ContainerInstance).send().await.unwrap_err()
+        );
         assert!(said.contains(wanted), "{said}");
     }
     assert_eq!(open.authorizations().await, []);
