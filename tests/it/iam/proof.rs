@@ -156,7 +156,12 @@ async fn the_example_of_every_kind() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_shipped_night_there_and_back() {
-    let wrong = prove("heroku-to-aws", SHIPPED, &[None, Some("dns-seen")], &[SCALING]).await;
+    // Waiting until the old TTL has run out is a third of the night and needs nothing of AWS.
+    let wait = r#"{ kind = "dns.wait_ttl", after = "lower-ttl" }"#;
+    assert_eq!(SHIPPED.matches(wait).count(), 1);
+    let hurried = SHIPPED.replace(wait, r#"{ kind = "wait", for = "1s" }"#);
+    assert_eq!(printed(&hurried, "sandbox"), printed(SHIPPED, "sandbox"));
+    let wrong = prove("heroku-to-aws", &hurried, &[None, Some("dns-seen")], &[SCALING]).await;
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
