@@ -119,15 +119,16 @@ pub async fn live(book: Book<'_>, policy: &Json) -> Night {
     };
     let (end, failures) = conduct(plan(), source.as_bytes(), redactor.clone()).await;
     assert_eq!(end.journal_failed, None);
-    for step in &plan().steps {
-        for action in step.action.iter().filter(|action| !action.needs().is_empty()) {
-            // What cannot be captured in the world as it is now cannot be probed.
-            let Ok(captured) = action.capture(&minute()).await else { continue };
-            for back in [false, true] {
-                let _either_way = action.probe(&minute(), &captured, back).await;
-            }
+    let steps = plan().steps;
+    let actions = steps.iter().flat_map(|step| &step.action).filter(|action| !action.needs().is_empty());
+    let probes = actions.map(async |action| {
+        // What cannot be captured in the world as it is now cannot be probed.
+        let Ok(captured) = action.capture(&minute()).await else { return };
+        for back in [false, true] {
+            let _either_way = action.probe(&minute(), &captured, back).await;
         }
-    }
+    });
+    futures_util::future::join_all(probes).await;
     let ending = end.state.ended.unwrap_or_else(|| panic!("it did not end: {failures:?}"));
     Night { authorizations: sandbox.authorizations().await, ending, failures }
 }
