@@ -56,7 +56,7 @@ Limits: reads that are a POST in a REST service (Batch, X-Ray) are out of reach;
 API: the call itself. `iam` says what has to be allowed where it is not `service:Action`.",
     params: PARAMS,
     doubt: Doubt::Read,
-    needs: &["service:Action of the call", "sts:GetCallerIdentity"],
+    needs: &["sts:GetCallerIdentity", "whatever the call needs"],
     example: include_str!("../../runbooks/kinds/aws.read.toml"),
     bind: Bind::Check(bind),
 };

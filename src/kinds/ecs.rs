@@ -46,12 +46,16 @@ impl Allow<'_> {
         [Permission::anywhere("ecs:ListTasks"), Permission::new("ecs:DescribeTasks", tasks)]
     }
 
-    /// Running a task definition: of a family, any revision.
+    /// Running a task definition: of a family, any revision. IAM looks at the name as the request has it, and it is
+    /// always sent with its revision.
     pub fn run(&self, definition: &str) -> Permission {
-        let short = short_definition(definition);
-        let name = if short.contains(':') { short.to_owned() } else { format!("{short}:*") };
-        let arn = self.services.aws.arn("ecs", &format!("task-definition/{name}"));
-        Permission::new("ecs:RunTask", if definition.starts_with("arn:") { definition.to_owned() } else { arn })
+        let name = if definition.starts_with("arn:") {
+            definition.to_owned()
+        } else {
+            self.services.aws.arn("ecs", &format!("task-definition/{definition}"))
+        };
+        let whole = short_definition(definition).contains(':');
+        Permission::new("ecs:RunTask", if whole { name } else { format!("{name}:*") })
     }
 
     /// Reading the last lines of containers' logs: which groups, only the task definition says.

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 
 use super::{
     Bind, Kind, inner,
-    route53::{NEEDS, record, transaction, zone},
+    route53::{record, transaction, zone},
 };
 use crate::{
     base::Failure,
@@ -61,7 +61,15 @@ API: Route 53 `ListHostedZonesByName`, `GetHostedZone` (with `vpc`), `ListResour
 Evidence: `change_ids`, `name`, `type` (the first), `names`, `insync_at`, `stages` (each with its percentage), `old`, `new`.",
     params: PARAMS,
     doubt: Doubt::Swap,
-    needs: NEEDS,
+    needs: &[
+        "route53:ChangeResourceRecordSets",
+        "route53:GetChange",
+        "route53:GetHostedZone",
+        "route53:ListHostedZonesByName",
+        "route53:ListResourceRecordSets",
+        "sts:GetCallerIdentity",
+        "whatever the guard's check needs",
+    ],
     example: include_str!("../../runbooks/kinds/route53.weights.toml"),
     bind: Bind::Action(bind),
 };

@@ -33,7 +33,7 @@ Changes nothing. What hurts people: waiting for a time where a check would do.",
         Param { name: "until", shape: Shape::Any, required: false, help: "a moment with its offset, or a check" },
     ],
     doubt: Doubt::Read,
-    needs: &[],
+    needs: &["whatever its check needs"],
     example: include_str!("../../runbooks/kinds/wait.toml"),
     bind: Bind::Action(|params, services| {
         let duration = params.opt_duration("for");

@@ -18,7 +18,7 @@ pub static FAULTS: &[(&str, &str)] = &[
     ("dns.stale", "the second resolver caches an answer for 30 s although its TTL is lower"),
     ("ecr.critical", "the scan of an image has two critical findings more"),
     ("ecr.missing", "DescribeImages does not find an image: it was not pushed yet"),
-    ("ecs.autoscaler", "autoscaling sets the web service's count back to what it was, 1.5 s after it was changed"),
+    ("ecs.autoscaler", "autoscaling sets a service's count back to what it was, 1.5 s after it was changed"),
     ("ecs.deploy", "tasks of the web service's new deployment exit 1 (a secret is missing); the breaker rolls back"),
     ("ecs.deploy-pull", "tasks of the web service's new deployment cannot pull their image; the breaker rolls back"),
     ("ecs.no-breaker", "the web service has no circuit breaker from its next deployment on: ECS goes on trying"),

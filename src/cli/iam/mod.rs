@@ -19,6 +19,17 @@ use crate::{
 /// What a managed policy may hold, white space not counted ("IAM and AWS STS quotas", IAM user guide).
 const MANAGED: usize = 6144;
 
+/// Resources that only AWS or the reader can name, by how their ARNs end, and what can be put in their place.
+const WIDE: &[(&str, &str)] = &[
+    (":certificate/*", "the certificate, or name it by its ARN in the runbook"),
+    (":db:*", "the cluster's instances"),
+    (":hostedzone/*", "the zone, or name it by its id in the runbook"),
+    (":log-group:*:log-stream:*", "the log groups of the task definitions"),
+    (":parameter/*", "the parameters that the task definition names"),
+    (":role/*", "the roles that the task definitions or schedules name"),
+    (":secret:*", "the secrets that the task definition names"),
+];
+
 /// Arguments of `iam`.
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -102,6 +113,16 @@ fn notes(env: &Env, policy: &policy::Policy, kept: Kept) -> Vec<String> {
     let aws = env.aws.as_ref();
     if !policy.is_empty() {
         notes.push("STS GetCallerIdentity, by which the account is compared, needs no permission".to_owned());
+    }
+    for resource in policy.resources() {
+        if let Some((_, place)) = WIDE.iter().find(|(end, _)| resource.ends_with(end)) {
+            notes.push(format!("{resource} is wide, the runbook does not say more; it can be narrowed to {place}"));
+        }
+    }
+    if policy.names("cloudformation:DetectStackDrift") {
+        notes.push(
+            "a drift detection reads every resource of the stack, which needs the permission to read them".into(),
+        );
     }
     if let Some(role) = aws.and_then(|aws| aws.role.as_ref()) {
         let profile = aws.and_then(|aws| aws.profile.as_ref());

@@ -40,6 +40,16 @@ impl Policy {
         self.statement.is_empty()
     }
 
+    /// Every resource that it names, once.
+    pub(super) fn resources(&self) -> BTreeSet<&str> {
+        self.statement.iter().flat_map(|statement| &statement.resource).map(String::as_str).collect()
+    }
+
+    /// True where it allows an action on something.
+    pub(super) fn names(&self, action: &str) -> bool {
+        self.statement.iter().any(|statement| statement.action.iter().any(|it| it == action))
+    }
+
     pub(super) fn json(&self) -> Json {
         json!(self)
     }

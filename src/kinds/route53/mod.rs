@@ -12,7 +12,7 @@ pub(super) mod target;
 pub(super) mod transaction;
 pub(super) mod zone;
 
-/// What any of the kinds may need to be allowed.
+/// What each of them may need to be allowed; what checks of their own need is not among it.
 pub(super) const NEEDS: &[&str] = &[
     "route53:ChangeResourceRecordSets",
     "route53:GetChange",

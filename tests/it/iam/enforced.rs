@@ -1,5 +1,6 @@
 //! The sandbox with a policy in force, asked by the real clients: refusals in each protocol and in AWS's words.
 
+use aws_sdk_ecs::types::TargetType;
 use gonogo::{
     base::{Class, Failure},
     runbook::AwsEnv,
@@ -155,10 +156,33 @@ async fn an_operation_that_nobody_mapped_is_refused_loudly() {
     let open = sandbox::world(&[]).await;
     for (world, wanted) in [(&guarded, "src/sandbox/aws/iam/services.rs"), (&open, "is not part of the sandbox")] {
         let ecs = aws_sdk_ecs::Client::new(&sandbox::aws(world.endpoints()).await);
-        let said =
-            format!("{:?}", ecs.deregister_task_definition().task_definition("web:41").send().await.unwrap_err());
+        let said = format!(
+            "{:?}",
+            ecs.list_attributes().cluster("acme").target_type(TargetType::ContainerInstance).send().await.unwrap_err()
+        );
         assert!(said.contains(wanted), "{said}");
     }
     assert_eq!(open.authorizations().await, []);
-    assert_eq!(guarded.authorizations().await[0].action, "ecs:DeregisterTaskDefinition");
+    assert_eq!(guarded.authorizations().await[0].action, "ecs:ListAttributes");
+}
+
+/// IAM looks at the task definition as the request names it: a family alone is not one of its revisions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_definition_is_the_one_that_is_named() {
+    let definition = |name: &str| format!("{ECS}:task-definition/{name}");
+    let world = world(json!([allow("ecs:RunTask", &definition("migrate:*")), allow("iam:PassRole", "*")])).await;
+    let ecs = aws_sdk_ecs::Client::new(&sandbox::aws(world.endpoints()).await);
+    for (name, looked_at, fits) in [
+        ("migrate", "migrate", false),
+        ("migrate:3", "migrate:3", true),
+        (&definition("migrate:3"), "migrate:3", true),
+        (&definition("migrate"), "migrate", false),
+        ("web:3", "web:3", false),
+    ] {
+        let answer = ecs.run_task().cluster("acme").task_definition(name).send().await;
+        let refused = answer.as_ref().is_err_and(|error| format!("{error:?}").contains("is not authorized to perform"));
+        assert_eq!(refused, !fits, "{name}: {answer:?}");
+        let all = world.authorizations().await;
+        assert!(all.iter().any(|it| it.action == "ecs:RunTask" && it.resource == definition(looked_at)), "{all:?}");
+    }
 }

@@ -42,9 +42,16 @@ pub struct Book<'a> {
     pub faults: Option<&'a [&'a str]>,
     /// Before which step of the file it fails and turns back; `Some("")`: after the last one.
     pub back_before: Option<&'a str>,
+    /// No step takes longer.
+    pub at_most: Option<Duration>,
 }
 
-impl Book<'_> {
+impl<'a> Book<'a> {
+    /// As the runbook has it.
+    pub fn new(text: &'a str, back_before: Option<&'a str>) -> Self {
+        Self { text, faults: None, back_before, at_most: None }
+    }
+
     /// The text with the step that fails.
     fn whole(&self, lead: &str) -> String {
         let fails = FAILS.replace("OWNER", lead);
@@ -104,19 +111,24 @@ pub async fn live(book: Book<'_>, policy: &Json) -> Night {
     let redactor = Arc::new(Redactor::default());
     let plan = || {
         let kinds = Kinds(Services::new(env.clone(), &secrets, redactor.clone()));
-        plan::build(&runbook, &env, &kinds, &options).unwrap_or_else(|wrong| panic!("{wrong:?}"))
+        let mut plan = plan::build(&runbook, &env, &kinds, &options).unwrap_or_else(|wrong| panic!("{wrong:?}"));
+        for step in &mut plan.outline.steps {
+            step.timeout = book.at_most.map_or(step.timeout, |most| step.timeout.min(most));
+        }
+        plan
     };
     let (end, failures) = conduct(plan(), source.as_bytes(), redactor.clone()).await;
     assert_eq!(end.journal_failed, None);
-    for step in &plan().steps {
-        for action in step.action.iter().filter(|action| !action.needs().is_empty()) {
-            // What cannot be captured in the world as it is now cannot be probed.
-            let Ok(captured) = action.capture(&minute()).await else { continue };
-            for back in [false, true] {
-                let _either_way = action.probe(&minute(), &captured, back).await;
-            }
+    let steps = plan().steps;
+    let actions = steps.iter().flat_map(|step| &step.action).filter(|action| !action.needs().is_empty());
+    let probes = actions.map(async |action| {
+        // What cannot be captured in the world as it is now cannot be probed.
+        let Ok(captured) = action.capture(&minute()).await else { return };
+        for back in [false, true] {
+            let _either_way = action.probe(&minute(), &captured, back).await;
         }
-    }
+    });
+    futures_util::future::join_all(probes).await;
     let ending = end.state.ended.unwrap_or_else(|| panic!("it did not end: {failures:?}"));
     Night { authorizations: sandbox.authorizations().await, ending, failures }
 }

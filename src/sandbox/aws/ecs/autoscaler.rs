@@ -1,4 +1,4 @@
-//! Application Auto Scaling, as far as it fights over a count: the fault `ecs.autoscaler` sets the web service's count
+//! Application Auto Scaling, as far as it fights over a count: the fault `ecs.autoscaler` sets a service's count
 //! back to what it was, and says so as AWS does.
 
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ pub(in crate::sandbox::aws) fn answer(world: &World, operation: &str, params: &V
             json!({ "ActivityId": format!("{:036x}", at.timestamp_millis()), "ServiceNamespace": "ecs", "ResourceId": resource,
                 "ScalableDimension": "ecs:service:DesiredCount", "StatusCode": "Successful",
                 "Description": format!("Setting desired count to {count}."),
-                "Cause": "monitor alarm TargetTracking-web-AlarmLow in state ALARM triggered policy web-cpu",
+                "Cause": format!("monitor alarm TargetTracking-{0}-AlarmLow in state ALARM triggered policy {0}-cpu", it.name),
                 "StatusMessage": format!("Successfully set desired count to {count}. Change successfully fulfilled by ecs."),
                 "StartTime": seconds(*at), "EndTime": seconds(*at) })
         })

@@ -140,9 +140,9 @@ pub(super) fn resource(world: &World, operation: &str, params: &Value) -> String
         "DescribeTasks" => all("tasks", "task"),
         "StopTask" => own("task", text(params, "task")),
         "RunTask" => {
+            // As the request names it: a family alone has no revision here.
             let name = text(params, "taskDefinition");
-            let found = definition::find(world, name).map(|it| format!("{}:{}", it.family, it.revision));
-            of(format!("task-definition/{}", found.unwrap_or_else(|| last(name))))
+            if name.starts_with("arn:") { name.to_owned() } else { of(format!("task-definition/{name}")) }
         }
         "DescribeClusters" => {
             each("clusters").map(|name| of(format!("cluster/{}", last(name)))).collect::<Vec<_>>().join(" ")

@@ -127,7 +127,7 @@ pub(super) fn update(world: &mut World, params: &Value, request_id: &str, now: M
     let fate = if struck { fate(world, own, &image) } else { own };
     let breaks = struck && world.strikes("ecs.no-breaker");
     let stuck = struck && world.strikes("ecs.stuck");
-    let resized = desired != world.ecs.services[at].desired && world.ecs.services[at].behind_balancer;
+    let resized = desired != world.ecs.services[at].desired;
     let fought = resized && world.strikes("ecs.autoscaler");
     let mut seed = world.seed.clone();
     let ecs = &mut world.ecs;

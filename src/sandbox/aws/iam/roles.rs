@@ -36,7 +36,7 @@ fn of(definition: &Params) -> Vec<String> {
     ROLES.iter().filter_map(|name| definition[*name].as_str()).map(ToOwned::to_owned).collect()
 }
 
-/// The task definition that a request names: a family means its newest revision.
+/// The task definition that a request names: a family means its newest active revision.
 fn defined<'a>(world: &'a World, params: &Params) -> Option<&'a Params> {
     let name = params["taskDefinition"].as_str()?;
     let name = name.rsplit_once("task-definition/").map_or(name, |(_, name)| name);
@@ -45,5 +45,5 @@ fn defined<'a>(world: &'a World, params: &Params) -> Option<&'a Params> {
         None => (name, None),
     };
     let all = world.ecs.definitions.iter().filter(|it| it.family == family);
-    all.filter(|it| revision.is_none_or(|n| it.revision == n)).max_by_key(|it| it.revision).map(|it| &it.body)
+    all.filter(|it| revision.map_or(it.active, |n| it.revision == n)).max_by_key(|it| it.revision).map(|it| &it.body)
 }
