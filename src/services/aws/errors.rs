@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::{
     client::{orchestrator::HttpResponse, result::SdkError},
     http::Headers,
 };
-use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErrorMetadata};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 pub(super) use super::renew::Renew;
 use super::{
@@ -145,20 +145,38 @@ pub(super) fn garbled(call: &Call<'_>, cause: &str) -> Trouble {
     Trouble { failure: failure.because(cause), again: Again::Transient }
 }
 
+/// What the SDK calls the layer that an error passed through: it says nothing that the causes under it do not.
+const LAYERS: &[&str] = &["dispatch failure", "io error", "request has timed out", "service error", "timeout"];
+
+/// An error and its causes by their own words, from the outside in, each said once. Never a debug print: the SDK's own
+/// chain ends with one of everything, headers included.
+pub(super) fn words(error: &(dyn Error + 'static)) -> String {
+    let causes: Vec<String> =
+        std::iter::successors(Some(error), |&e| e.source()).map(|e| e.to_string().trim().to_owned()).collect();
+    let mut said: Vec<&str> = Vec::with_capacity(causes.len());
+    for (n, cause) in causes.iter().enumerate() {
+        let layer = LAYERS.contains(&cause.as_str()) && n + 1 < causes.len();
+        // Some print their causes themselves.
+        let twice = said.last().is_some_and(|before| before.contains(cause.as_str()));
+        if !layer && !twice && !cause.is_empty() {
+            said.push(cause);
+        }
+    }
+    said.join(": ")
+}
+
 /// The failure of an SDK call.
 pub(super) fn sdk<E>(call: &Call<'_>, error: &SdkError<E, HttpResponse>, renew: &Renew) -> Trouble
 where
     E: Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
-    let cause = || clean_line(&DisplayErrorContext(error).to_string(), 600);
+    let cause = || clean_line(&words(error), 600);
     match error {
         SdkError::ServiceError(service) => {
             let meta = service.err().meta();
             let status = service.raw().status().as_u16();
             let id = request_id(service.raw().headers());
             let (code, message) = (meta.code().unwrap_or_default(), meta.message().unwrap_or_default());
-            let more = if code == "InvalidChangeBatch" && message.is_empty() { cause() } else { String::new() };
-            let message = if message.is_empty() { more.as_str() } else { message };
             said(call, &Said { status, code, message, request_id: id }, renew)
         }
         SdkError::DispatchFailure(dispatch) => {
@@ -239,6 +257,41 @@ mod tests {
         assert_eq!(class(Changes, 404, "NoSuchHostedZone"), (Class::Misconfigured, Again::No));
         assert_eq!(class(Changes, 500, "InternalFailure"), (Class::Unknown, Again::Transient));
         assert_eq!(class(Reads, 503, ""), (Class::FailedNothingDone, Again::Transient));
+    }
+
+    #[derive(Debug)]
+    struct Link(&'static str, Option<Box<Link>>);
+
+    impl std::fmt::Display for Link {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Link {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_deref().map(|e| e as _)
+        }
+    }
+
+    #[test]
+    fn causes_in_words_each_once() {
+        let chain = |links: &[&'static str]| {
+            let link = links.iter().rev().fold(None, |under, words| Some(Box::new(Link(words, under))));
+            words(&*link.unwrap())
+        };
+        assert_eq!(
+            chain(&[
+                "dispatch failure",
+                "io error",
+                "client error (Connect)",
+                "tcp connect error",
+                "refused (os error 111)"
+            ]),
+            "client error (Connect): tcp connect error: refused (os error 111)"
+        );
+        assert_eq!(chain(&["cannot a: b", "b", "", "c"]), "cannot a: b: c");
+        assert_eq!(chain(&["dispatch failure", "timeout"]), "timeout", "the last one stays, or nothing is said");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(super) use self::request::{Method, Request};
 use super::{
     Aws, Patience,
     call::{ATTEMPT, Again, CONNECT, Call, Trouble},
-    errors::{garbled, lost},
+    errors::{garbled, lost, words},
     now,
     session::{Service, Session},
     xml::Node,
@@ -225,13 +225,11 @@ async fn read(call: &Call<'_>, mut answer: reqwest::Response) -> Result<Answer, 
 }
 
 fn broken(call: &Call<'_>, error: &reqwest::Error) -> Trouble {
-    let causes = std::iter::successors(std::error::Error::source(error), |&e| e.source()).map(ToString::to_string);
-    let cause = std::iter::once(error.to_string()).chain(causes).collect::<Vec<_>>().join(": ");
     let what = match (error.is_connect(), error.is_timeout()) {
         (true, true) => format!("no connection within {CONNECT:?} (the limit of connecting)"),
         (true, false) => "no connection".into(),
         (false, true) => format!("no answer within {ATTEMPT:?} (the limit of one request)"),
         (false, false) => "the connection broke before the answer was there".into(),
     };
-    lost(call, !error.is_connect(), &what, &cause)
+    lost(call, !error.is_connect(), &what, &words(error))
 }
