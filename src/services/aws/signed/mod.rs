@@ -26,7 +26,7 @@ pub(super) use self::request::{Method, Request};
 use super::{
     Aws, Patience,
     call::{ATTEMPT, Again, CONNECT, Call, Trouble},
-    errors::{garbled, lost, words},
+    errors::{garbled, lost, unread, words},
     now,
     session::{Service, Session},
     xml::Node,
@@ -146,7 +146,7 @@ pub(super) async fn once(
 /// # Errors
 /// The class of an answer that cannot be read.
 pub(super) fn xml(call: &Call<'_>, answer: &Answer) -> Result<Node, Failure> {
-    Node::parse(&answer.text()).map_err(|e| garbled(call, &e).failure)
+    Node::parse(&answer.text()).map_err(|e| garbled(call, &unread(&answer.body, &e)).failure)
 }
 
 /// An answer's body as JSON; an empty one is an empty object.
@@ -158,7 +158,8 @@ pub(super) fn json(call: &Call<'_>, answer: &Answer) -> Result<Json, Failure> {
         return Ok(Json::Object(serde_json::Map::new()));
     }
     // The parser's words may quote the body, which may be a secret.
-    serde_json::from_slice(&answer.body).map_err(|_| garbled(call, "the body is not JSON").failure)
+    serde_json::from_slice(&answer.body)
+        .map_err(|_| garbled(call, &unread(&answer.body, "the body is not JSON")).failure)
 }
 
 /// S3 signs a path as it is sent and wants the hash of the body in a header ("Signature Calculations for the
