@@ -173,8 +173,16 @@ pub(super) fn unread(body: &[u8], otherwise: &str) -> String {
 }
 
 /// What the SDK calls the layer that an error passed through: it says nothing that the causes under it do not.
-const LAYERS: &[&str] =
-    &["dispatch failure", "io error", "request has timed out", "response error", "service error", "timeout"];
+const LAYERS: &[&str] = &[
+    "dispatch failure",
+    "io error",
+    "other",
+    "request has timed out",
+    "response error",
+    "service error",
+    "timeout",
+    "unhandled error",
+];
 
 /// An error and its causes by their own words, from the outside in, each said once. Never a debug print: the SDK's own
 /// chain ends with one of everything, headers included.
