@@ -34,7 +34,9 @@ is an add-on with no API: switching it off is a `manual` step or scaling its dyn
 switched on after its time has passed does not run until the next one; a one-time schedule in the past never does.
 
 Limits: a rule that AWS manages, and one that takes all CloudTrail management events, cannot be switched here. A schedule encrypted with a key
-of yours needs the permission for that key too.
+of yours needs the permission for that key too. A schedule whose `StartDate` has passed goes back with that `StartDate`, as everything does,
+and AWS does not take one that is more than 5 minutes ago (`ValidationException`, nothing is done): give such a schedule none, or a new one,
+before the night. Leaving it out here would change the schedule, which a restore could not put back either.
 
 API: EventBridge Scheduler `GetSchedule`, `UpdateSchedule` (with a client token; it hands the target's role on, so `iam:PassRole` is needed);
 EventBridge `DescribeRule`, `EnableRule`, `DisableRule`.

@@ -175,7 +175,10 @@ fn ended(after: &RunState, id: &StepId, attempt: u32, outcome: &Outcome, envelop
                 What::Undo => "UNDO FAILED",
             };
             let class = failure.class.words();
-            vec![format!("step {number} {word} after {took}{nth} ({class}): {}.", failure.message)]
+            vec![format!(
+                "step {number} {word} after {took}{nth} ({class}): {}.",
+                failure.message.trim_end_matches('.')
+            )]
         }
     }
 }

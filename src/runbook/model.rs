@@ -130,6 +130,11 @@ pub struct AwsEnv {
     pub account: Option<String>,
     /// A role to assume with the profile's credentials.
     pub role: Option<String>,
+    /// What the role's trust policy asks for as `sts:ExternalId`, where it does. Not a secret (IAM user guide, "Access to
+    /// AWS accounts owned by third parties").
+    pub external_id: Option<String>,
+    /// Who the session of the role is, as `CloudTrail` tells it; else `gonogo`.
+    pub role_session_name: Option<String>,
     /// One endpoint for every service (`AWS_ENDPOINT_URL` is honoured without it).
     pub endpoint: Option<String>,
     /// Endpoints by service id (`route53`, `ecs`, `elasticloadbalancing`, `monitoring`, `sts`, …).

@@ -95,7 +95,7 @@ fn confirm(fields: &Fields<'_>, kind: Option<EnvKind>, d: &mut Diagnostics) -> S
 
 fn aws(env: &Fields<'_>, d: &mut Diagnostics) -> Option<AwsEnv> {
     let table = env.table("aws", d)?;
-    let known = ["region", "profile", "account", "role", "endpoint", "endpoints"];
+    let known = ["region", "profile", "account", "role", "external_id", "role_session_name", "endpoint", "endpoints"];
     let place = env.entry("aws").map_or(0..0, |entry| entry.key_span.clone());
     let fields = Fields::new(table, "`aws`", place, &known, d);
     fields_region(&fields, d);
@@ -128,6 +128,8 @@ fn aws(env: &Fields<'_>, d: &mut Diagnostics) -> Option<AwsEnv> {
     {
         d.push(bad_value(value, "`role` must be the ARN of a role", "an ARN starts with `arn:`"));
     }
+    let external_id = of_role("external_id", EXTERNAL_ID, &fields, d);
+    let role_session_name = of_role("role_session_name", SESSION_NAME, &fields, d);
     let account = match fields.value("account") {
         Some(value) if !matches!(value.kind, Kind::Int(_)) => fields.plain("account", d),
         _ => None,
@@ -144,9 +146,34 @@ fn aws(env: &Fields<'_>, d: &mut Diagnostics) -> Option<AwsEnv> {
         profile: fields.plain("profile", d),
         account,
         role,
+        external_id,
+        role_session_name,
         endpoint,
         endpoints,
     })
+}
+
+/// Longest, and the signs beside letters and digits, as `AssumeRole` takes them (STS API reference).
+const EXTERNAL_ID: (usize, &str) = (1224, "_+=,.@:/-");
+const SESSION_NAME: (usize, &str) = (64, "_+=,.@-");
+
+/// A word that goes with `role`.
+fn of_role(key: &str, (most, signs): (usize, &str), fields: &Fields<'_>, d: &mut Diagnostics) -> Option<String> {
+    let word = fields.plain(key, d)?;
+    if let Some(entry) = fields.entry(key).filter(|_| fields.value("role").is_none()) {
+        d.push(
+            Diagnostic::error(Code::CONFLICT, entry.key_span.clone(), format!("`{key}` belongs to a `role`"))
+                .label("there is no role to assume")
+                .help("give `aws` the `role`, or leave this out: a profile's own role takes its settings from the profile"),
+        );
+    }
+    let fits = (2..=most).contains(&word.len()) && word.chars().all(|c| c.is_ascii_alphanumeric() || signs.contains(c));
+    let written = !word.trim().is_empty() && !word.contains("${");
+    if let Some(value) = fields.value(key).filter(|_| written && !fits) {
+        let label = format!("2 to {most} letters, digits or {signs}");
+        d.push(bad_value(value, format!("AWS takes no such `{key}`"), &label));
+    }
+    Some(word)
 }
 
 fn fields_region(fields: &Fields<'_>, d: &mut Diagnostics) {

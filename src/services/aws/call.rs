@@ -3,14 +3,14 @@
 //!
 //! The SDK's own retries are off: a mutator that was lost is `Unknown`, and only we can say so.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     base::{Class, Failure, short_duration},
-    plan::Cx,
+    plan::{Cx, contract::Reporter},
 };
 
 /// A TCP and TLS connection has to stand within this: AWS answers in milliseconds, and a firewall
@@ -22,6 +22,8 @@ pub(super) const ATTEMPT: Duration = Duration::from_secs(15);
 const BACKOFF: Duration = Duration::from_millis(300);
 /// … to here, so that a long deadline is not slept through.
 const BACKOFF_MOST: Duration = Duration::from_secs(5);
+/// A person who waits for a throttled request is told so this often, and not of a wait that is shorter.
+const TELL: Duration = Duration::from_secs(3);
 /// A read that got no proper answer is sent this often; more would hide an outage from the person.
 const READ_TRIES: u32 = 3;
 
@@ -86,23 +88,25 @@ pub(super) enum Again {
 }
 
 /// How long a call may take in all, and what ends it early.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Patience {
     deadline: Instant,
     cancel: CancellationToken,
+    /// Who is told of a long wait.
+    reporter: Option<Arc<dyn Reporter>>,
 }
 
 impl Patience {
     /// As long as the attempt has.
     #[must_use]
     pub fn of(cx: &Cx) -> Self {
-        Self { deadline: cx.deadline, cancel: cx.cancel.clone() }
+        Self { deadline: cx.deadline, cancel: cx.cancel.clone(), reporter: Some(cx.reporter.clone()) }
     }
 
     /// A fixed time, for calls outside an attempt.
     #[must_use]
     pub fn within(time: Duration) -> Self {
-        Self { deadline: Instant::now() + time, cancel: CancellationToken::new() }
+        Self { deadline: Instant::now() + time, cancel: CancellationToken::new(), reporter: None }
     }
 
     /// Resolves with the reason when time is up or the run is aborted.
@@ -175,6 +179,7 @@ where
         None => failure,
     };
     let begun = Instant::now();
+    let mut told = begun;
     loop {
         tries += 1;
         let turn = async {
@@ -213,10 +218,26 @@ where
             });
         }
         last = Some(failure.message.clone());
+        if again == Again::Throttled
+            && let Some(reporter) = &patience.reporter
+            && let Some(line) = waiting(call, tries, begun, &mut told, Instant::now())
+        {
+            reporter.line(&line);
+        }
         if let Err(why) = patience.pause(wait).await {
             return Err(failure.because(format!("{why} between two tries")));
         }
     }
+}
+
+/// What a person is told who waits for a throttled request, where it is time for that.
+fn waiting(call: &Call<'_>, tries: u32, begun: Instant, told: &mut Instant, now: Instant) -> Option<String> {
+    if now.duration_since(*told) < TELL {
+        return None;
+    }
+    *told = now;
+    let seconds = now.duration_since(begun).as_secs();
+    Some(format!("{} throttles {}: waiting, sent {tries} times in {seconds} s", call.service, call.operation))
 }
 
 /// Full jitter: anywhere between nothing and the doubled wait, so that many clients spread out.
@@ -250,6 +271,43 @@ mod tests {
         assert!(sent > 1, "{sent}");
         assert!(begun.elapsed() < Duration::from_secs(3));
         assert!(failure.causes[0].starts_with("sent "), "{failure:?}");
+    }
+
+    #[derive(Default)]
+    struct Heard(std::sync::Mutex<Vec<String>>);
+
+    impl Reporter for Heard {
+        fn line(&self, text: &str) {
+            self.0.lock().unwrap().push(text.to_owned());
+        }
+        fn progress(&self, _done: f32, _text: &str) {}
+        fn output(&self, _bytes: &[u8]) {}
+    }
+
+    #[test]
+    fn a_person_is_told_every_few_seconds() {
+        let begun = Instant::now();
+        let mut told = begun;
+        let mut said = Vec::new();
+        for (n, tenth) in (0..100).enumerate() {
+            let now = begun + Duration::from_millis(tenth * 100);
+            said.extend(waiting(&READ, u32::try_from(n).unwrap(), begun, &mut told, now));
+        }
+        let line = |tries: u32, seconds: u32| format!("S throttles Get: waiting, sent {tries} times in {seconds} s");
+        assert_eq!(said, [line(30, 3), line(60, 6), line(90, 9)]);
+    }
+
+    #[tokio::test]
+    async fn a_long_wait_is_told_and_only_that_of_a_throttled_request() {
+        for (seconds, again, least) in [(9, Again::Throttled, 1), (1, Again::Throttled, 0), (9, Again::Transient, 0)] {
+            let heard = Arc::new(Heard::default());
+            let patience = Patience { reporter: Some(heard.clone()), ..Patience::within(Duration::from_secs(seconds)) };
+            let answer =
+                persist::<(), _, _>(&READ, &patience, None, || async { Err(trouble(Class::FailedNothingDone, again)) });
+            answer.await.unwrap_err();
+            let heard = heard.0.lock().unwrap();
+            assert!((least..=least * 2).contains(&heard.len()), "{seconds} {again:?}: {heard:?}");
+        }
     }
 
     #[tokio::test]

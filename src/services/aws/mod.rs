@@ -44,7 +44,7 @@ use tokio::sync::Mutex;
 
 use self::{
     call::{Call, Pace, Trouble, persist},
-    errors::Renew,
+    errors::{Renew, words},
     identity::Known,
     session::Session,
 };
@@ -159,13 +159,11 @@ impl Aws {
 }
 
 fn no_keys(error: &CredentialsError, session: &Session) -> Failure {
-    // Each cause by its words; the SDK's own chain ends with a debug print of all of it.
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    let words: Vec<String> = causes.map(ToString::to_string).collect();
-    let cause = clean_line(&words.join(": "), 600);
+    let cause = clean_line(&words(error), 600);
     if let Some(role) = session.role.as_ref().filter(|_| cause.contains("not authorized to perform: sts:AssumeRole")) {
         return Failure::new(Class::Denied, format!("the role {role} may not be assumed")).because(cause).hint(
-            "the keys in use need the permission sts:AssumeRole on it, and the role's trust policy has to name them",
+            "the keys in use need the permission sts:AssumeRole on it, and the role's trust policy has to name them; where \
+             it asks for an external id, `aws` needs `external_id`",
         );
     }
     match error {

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use super::{
     Aws, MetricQuery, Patience, Source,
     call::Call,
+    errors::garbled,
     now,
     session::{Place, Service},
     signed::{self, Request},
@@ -174,7 +175,7 @@ impl Aws {
         }
         let answer = self.sqs(queue, &URL, &body, patience).await?;
         let url = answer["QueueUrl"].as_str().map(ToOwned::to_owned);
-        url.ok_or_else(|| Failure::new(Class::Misconfigured, format!("SQS has no address for queue {}", queue.name)))
+        url.ok_or_else(|| garbled(&URL, &format!("the answer has no address of queue {}", queue.name)).failure)
     }
 
     async fn sqs(&self, queue: &QueueRef, call: &Call<'_>, body: &Json, patience: &Patience) -> Result<Json, Failure> {

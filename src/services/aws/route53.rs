@@ -223,6 +223,7 @@ fn refused(error: &SdkError<ChangeResourceRecordSetsError, HttpResponse>, renew:
         code: "InvalidChangeBatch",
         message: &format!("[{}]", all.join(", ")),
         request_id: root.text("RequestId"),
+        foreign: false,
     };
     said(&CHANGE, &answer, renew)
 }

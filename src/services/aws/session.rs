@@ -34,6 +34,8 @@ use crate::{
 const EARLY: Duration = Duration::from_secs(5 * 60);
 /// Credentials that cannot be renewed are used until this long before they end.
 const LAST: Duration = Duration::from_secs(30);
+/// Who a session of an assumed role is where the environment does not say.
+const SESSION: &str = "gonogo";
 /// Where nothing says which region: only the sandbox has a default, because a wrong region is another world.
 const SANDBOX_REGION: &str = "eu-west-1";
 
@@ -208,12 +210,13 @@ async fn assumed(
         Some(endpoint) => config.to_builder().endpoint_url(endpoint).build(),
         None => config.clone(),
     };
-    let provider = aws_config::sts::AssumeRoleProvider::builder(role)
-        .session_name("gonogo")
-        .configure(&config)
-        .build_from_provider(provider)
-        .await;
-    SharedCredentialsProvider::new(provider)
+    let mut role = aws_config::sts::AssumeRoleProvider::builder(role)
+        .session_name(aws.role_session_name.as_deref().unwrap_or(SESSION))
+        .configure(&config);
+    if let Some(id) = &aws.external_id {
+        role = role.external_id(id);
+    }
+    SharedCredentialsProvider::new(role.build_from_provider(provider).await)
 }
 
 /// As an SDK client looks it up: the service's own setting before the one for all.

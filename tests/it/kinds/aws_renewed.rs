@@ -19,6 +19,8 @@ async fn child_that_is_denied_and_goes_on() {
         profile: var("GONOGO_TEST_PROFILE"),
         account: Some(ACCOUNT.into()),
         role: var("GONOGO_TEST_ROLE"),
+        external_id: var("GONOGO_TEST_EXTERNAL_ID"),
+        role_session_name: var("GONOGO_TEST_SESSION"),
         endpoint: var("GONOGO_TEST_ENDPOINT"),
         ..AwsEnv::default()
     });
@@ -65,7 +67,18 @@ fn child(home: &Path, between: &str, vars: &[(&str, &str)]) -> (String, String) 
 fn sts(asked: &Asked) -> Answer {
     match asked.operation.as_str() {
         "AssumeRole" if asked.head.contains("Credential=AKIAFRESH/") => {
-            assert!(asked.body.contains("RoleSessionName="), "{}", asked.body);
+            // The other role's trust policy asks who it is, and for an external id.
+            let outside = asked.body.contains("ThirdParty");
+            let named = asked.body.contains("RoleSessionName=mira%40acme.example&")
+                || asked.body.ends_with("RoleSessionName=mira%40acme.example");
+            let trusted = named && asked.body.contains("ExternalId=acme%3Anight-7");
+            if outside && !trusted {
+                let words = "User: arn:aws:iam::1:user/x is not authorized to perform: sts:AssumeRole on resource: r";
+                return Answer::xml_error(403, "AccessDenied", words);
+            }
+            let usual =
+                asked.body.contains("RoleSessionName=gonogo") || asked.body.contains("RoleSessionName=assume-role");
+            assert!(outside || (usual && !asked.body.contains("ExternalId")), "{}", asked.body);
             Answer::xml(
                 "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>AKIAFRESH</AccessKeyId>\
                  <SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>\
@@ -249,4 +262,25 @@ async fn an_assumed_role() {
     let (poor, _) = child(home.path(), "true", &vars);
     assert!(poor.starts_with(&format!("Denied the role {role} may not be assumed")), "{poor}");
     assert!(poor.contains("need the permission sts:AssumeRole on it"), "{poor}");
+}
+
+/// A role of somebody else's account: its trust policy wants an external id, its trail a name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_with_an_external_id() {
+    let (home, sts) = (tempfile::tempdir().unwrap(), play(sts).await);
+    write(home.path(), ".aws/credentials", &keys("AKIAFRESH"));
+    let vars = [
+        ("GONOGO_TEST_PROFILE", "acme"),
+        ("GONOGO_TEST_ENDPOINT", sts.as_str()),
+        ("GONOGO_TEST_ROLE", "arn:aws:iam::111122223333:role/ThirdParty"),
+        ("GONOGO_TEST_SESSION", "mira@acme.example"),
+        ("GONOGO_TEST_EXTERNAL_ID", "acme:night-7"),
+    ];
+    let (good, _) = child(home.path(), "true", &vars);
+    assert_eq!(good, OK);
+    for without in [&vars[..4], &[&vars[..3], &vars[4..]].concat()] {
+        let (refused, _) = child(home.path(), "true", without);
+        assert!(refused.starts_with("Denied the role ") && refused.contains("may not be assumed"), "{refused}");
+        assert!(refused.contains("external id"), "{refused}");
+    }
 }

@@ -124,12 +124,17 @@ const EMPTY: &str = "<ListResourceRecordSetsResponse><ResourceRecordSets>";
 
 /// A Route 53 whose record sets hold this, and that refuses a change with `refusal`.
 async fn newer(inside: &'static str, refusal: &'static str) -> (String, Arc<AtomicUsize>) {
+    answered(inside, 400, refusal).await
+}
+
+/// The same, that answers a change with this.
+async fn answered(inside: &'static str, status: u16, answer: &'static str) -> (String, Arc<AtomicUsize>) {
     let changes = Arc::new(AtomicUsize::new(0));
     let counted = changes.clone();
     let endpoint = play(move |asked| {
         if asked.operation.starts_with("POST") {
             counted.fetch_add(1, Ordering::Relaxed);
-            return Answer { status: 400, ..Answer::xml(refusal) };
+            return Answer { status, ..Answer::xml(answer) };
         }
         Answer::xml(format!(
             "{EMPTY}<ResourceRecordSet><Name>x.acme.example.</Name><Type>A</Type><TTL>300</TTL><ResourceRecords>\
@@ -171,6 +176,24 @@ async fn each_complaint_of_a_refused_batch_is_told() {
     let failure = lower(&endpoint).await.unwrap_err();
     assert_eq!(failure.class, Class::Refused, "{failure:?}");
     assert!(failure.message.contains("InvalidChangeBatch: [one thing, another]"), "{failure}");
+}
+
+/// A batch that was answered by something else than AWS: by a page that says yes, nobody knows; by one that refused
+/// to pass it on, nothing was done. Neither is a word of AWS, nor a missing permission.
+#[tokio::test]
+async fn a_page_in_the_place_of_awss_answer() {
+    let page = "<!DOCTYPE html><html><head><title>Sign in</title></head><body>guest<br></body></html>";
+    for (status, class, words) in [
+        (200, Class::Unknown, "Route 53 answered ChangeResourceRecordSets in words we cannot read"),
+        (403, Class::Refused, "Route 53 refused ChangeResourceRecordSets: HTTP 403, not in AWS's words"),
+        (502, Class::Unknown, "Route 53 failed at ChangeResourceRecordSets: HTTP 502, not in AWS's words"),
+    ] {
+        let (endpoint, changes) = answered("", status, page).await;
+        let failure = lower(&endpoint).await.unwrap_err();
+        assert_eq!((failure.class, changes.load(Ordering::Relaxed)), (class, 1), "{status}: {failure:?}");
+        assert_eq!(failure.message, words, "{failure:?}");
+        assert!(!format!("{failure:?}").contains("Extensions"), "a debug print: {failure:?}");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,10 @@
 use super::{super::call::Call, NAME, Service, convert::from_service};
 use crate::{
     base::{Class, Failure},
-    services::aws::{Aws, Patience, errors::sdk},
+    services::aws::{
+        Aws, Patience,
+        errors::{garbled, sdk},
+    },
 };
 
 const SERVICES: Call<'_> = Call::reads(NAME, "DescribeServices", "ecs:DescribeServices");
@@ -47,6 +50,10 @@ impl Aws {
                 let one = found.iter().find(|one| one.name == short).or(found.first().filter(|_| names.len() == 1));
                 let Some(one) = one else {
                     let why = answer.failures().iter().filter_map(|f| f.reason()).collect::<Vec<_>>().join(", ");
+                    // ECS says of each one that it does not have that it is MISSING; silence is not an answer.
+                    if why.is_empty() {
+                        return Err(garbled(&SERVICES, &format!("the answer says nothing of service {name}")).failure);
+                    }
                     let words = format!("cluster {cluster} has no service {name}");
                     return Err(Failure::new(Class::Misconfigured, words).because(why));
                 };

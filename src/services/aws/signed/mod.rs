@@ -26,7 +26,7 @@ pub(super) use self::request::{Method, Request};
 use super::{
     Aws, Patience,
     call::{ATTEMPT, Again, CONNECT, Call, Trouble},
-    errors::{garbled, lost},
+    errors::{garbled, lost, unread, words},
     now,
     session::{Service, Session},
     xml::Node,
@@ -146,7 +146,7 @@ pub(super) async fn once(
 /// # Errors
 /// The class of an answer that cannot be read.
 pub(super) fn xml(call: &Call<'_>, answer: &Answer) -> Result<Node, Failure> {
-    Node::parse(&answer.text()).map_err(|e| garbled(call, &e).failure)
+    Node::parse(&answer.text()).map_err(|e| garbled(call, &unread(&answer.body, &e)).failure)
 }
 
 /// An answer's body as JSON; an empty one is an empty object.
@@ -158,7 +158,8 @@ pub(super) fn json(call: &Call<'_>, answer: &Answer) -> Result<Json, Failure> {
         return Ok(Json::Object(serde_json::Map::new()));
     }
     // The parser's words may quote the body, which may be a secret.
-    serde_json::from_slice(&answer.body).map_err(|_| garbled(call, "the body is not JSON").failure)
+    serde_json::from_slice(&answer.body)
+        .map_err(|_| garbled(call, &unread(&answer.body, "the body is not JSON")).failure)
 }
 
 /// S3 signs a path as it is sent and wants the hash of the body in a header ("Signature Calculations for the
@@ -225,13 +226,11 @@ async fn read(call: &Call<'_>, mut answer: reqwest::Response) -> Result<Answer, 
 }
 
 fn broken(call: &Call<'_>, error: &reqwest::Error) -> Trouble {
-    let causes = std::iter::successors(std::error::Error::source(error), |&e| e.source()).map(ToString::to_string);
-    let cause = std::iter::once(error.to_string()).chain(causes).collect::<Vec<_>>().join(": ");
     let what = match (error.is_connect(), error.is_timeout()) {
         (true, true) => format!("no connection within {CONNECT:?} (the limit of connecting)"),
         (true, false) => "no connection".into(),
         (false, true) => format!("no answer within {ATTEMPT:?} (the limit of one request)"),
         (false, false) => "the connection broke before the answer was there".into(),
     };
-    lost(call, !error.is_connect(), &what, &cause)
+    lost(call, !error.is_connect(), &what, &words(error))
 }

@@ -30,7 +30,8 @@ pub(super) fn read(call: &Call<'_>, answer: &Answer, renew: &Renew) -> Trouble {
     } else {
         json(answer)
     };
-    said(call, &Said { status: answer.status, code: &code, message: &message, request_id: &request_id }, renew)
+    let foreign = code.is_empty() && !answer.body.is_empty();
+    said(call, &Said { status: answer.status, code: &code, message: &message, request_id: &request_id, foreign }, renew)
 }
 
 fn json(answer: &Answer) -> (String, String) {
