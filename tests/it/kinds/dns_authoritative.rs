@@ -209,6 +209,22 @@ async fn servers_are_found_at_all_their_addresses() {
     assert_eq!(named("ns2.acme.example ([::1]:"), has_ipv6(), "{servers:?}");
     assert_eq!(servers.len(), 2 + usize::from(has_ipv6()));
     assert_eq!(seen.evidence["serials"].as_array().unwrap().len(), servers.len(), "through the CNAME too");
+
+    // A name server that is listed and that nobody can ask is one of "every".
+    let ns = ["ns1.acme.example.", "ns2.acme.example.", "gone.acme.example."];
+    world.child.set("acme.example", "acme.example", 1, "NS", &ns);
+    let looking = check("dns.authoritative", "name = \"www.acme.example\"\nvalue = \"192.0.2.1\"", &at);
+    let begun = std::time::Instant::now();
+    // The resolver keeps the old NS set for a second.
+    let failure = loop {
+        match looking.check(&attempt().cx).await {
+            Err(failure) => break failure,
+            Ok(seen) => assert!(begun.elapsed().as_secs() < 30, "{seen:?}"),
+        }
+    };
+    assert_eq!(failure.class, Class::NotYet);
+    let said = "no data: 1 of the name servers of www.acme.example cannot be asked: gone.acme.example has no address";
+    assert_eq!(failure.message, said, "{failure:?}");
 }
 
 /// Three servers of one zone, of which one has not got the newest; every type that people switch.

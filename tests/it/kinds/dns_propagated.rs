@@ -56,6 +56,33 @@ async fn quorum_and_who_is_stuck() {
     }
 }
 
+/// Thirty lines do not fit on a screen: who says the same is told together, and the few that are dead do not hide when
+/// the many will have forgotten.
+#[tokio::test]
+async fn many_that_are_stuck_are_told_by_what_they_say() {
+    let mut old = Vec::new();
+    for _ in 0..6 {
+        old.push(zone(OLD).await);
+    }
+    let (new, dead) = (zone(NEW).await, zone(NEW).await);
+    let mut all = old.iter().collect::<Vec<_>>();
+    all.extend([&new, &dead]);
+    let services = at(&all);
+    let (gone, addresses) = (dead.address, old.iter().map(|one| one.address.to_string()).collect::<Vec<_>>());
+    dead.stop().await;
+    let failure = check("dns.propagated", WWW, &services).check(&attempt().cx).await.unwrap_err();
+    assert_eq!(
+        failure.message,
+        "1 of 8 resolvers see www.acme.example as 203.0.113.9; 6 say A 192.0.2.1, 1 gave no answer"
+    );
+    let said = [format!("1 gave no answer: {gone}"), format!("6 say A 192.0.2.1: {}", addresses.join(", "))];
+    assert_eq!(failure.causes, said);
+    let hint = failure.hint.unwrap();
+    assert!(hint.starts_with("the last of these copies runs out in 41 s, at "), "{hint}");
+    let seen = check("dns.propagated", &format!("{WWW}quorum = 1"), &services).check(&attempt().cx).await.unwrap();
+    assert!(seen.line.ends_with("; not yet: 6 say A 192.0.2.1, 1 gave no answer"), "{}", seen.line);
+}
+
 #[tokio::test]
 async fn flapping_and_failing_resolvers_do_not_count() {
     let flaps = FakeDns::start(|asked| Say::Answer(asked.in_zone(if asked.count % 2 == 0 { NEW } else { OLD }))).await;
