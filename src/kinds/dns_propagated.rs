@@ -195,6 +195,10 @@ impl Propagated {
             if decided.is_none() && open > 0 && (agree >= need || agree + open < need) {
                 decided = Some(prompt.max(Instant::now() + GRACE));
             }
+            // The first to answer says nothing about the others: "0 of 30" would be told at every look.
+            if agree == 0 && open > 0 {
+                continue;
+            }
             #[expect(clippy::cast_precision_loss, reason = "a handful of resolvers")]
             cx.progress(agree as f32 / need as f32, format!("{agree} of {of} resolvers see {}", question.wanted()));
         }

@@ -163,6 +163,11 @@ async fn bad_parameters_and_no_changes() {
     points_at(kind, "max_ttl = 1", &services, "", "needs `name`");
     points_at(kind, "name = \"a.b\"\ntype = \"CNAM\"", &services, "\"CNAM\"", "`type` must be one of");
     points_at(kind, "name = \"a.b\"\nvalue = \"1.2.3.4\"\nvalues = [\"1.2.3.4\"]", &services, "\"1.2.3.4\"", "twice");
+    // A mistyped address is no CNAME's target.
+    for value in ["192.0.2.300", "2001:db8:::1"] {
+        let (text, marked) = (format!("name = \"a.b\"\nvalue = \"{value}\""), format!("\"{value}\""));
+        points_at(kind, &text, &services, &marked, &format!("`{value}` is n"));
+    }
     points_at(kind, "name = \"a.b\"\nmax_ttl = \"60\"", &services, "\"60\"", "a whole number");
     // A message without an answer section and opcode QUERY is all that is ever sent.
     let server = FakeDns::start(|asked| {
