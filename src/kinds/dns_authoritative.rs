@@ -28,6 +28,7 @@ each of them answers with authority (AA), all say the same, and that is what was
 
 The servers are those of the environment's `dns.authoritative`; without them, the zone's NS set is looked up through the
 environment's resolvers and each name server is asked at each address, IPv4 and IPv6, that this machine has a route to.
+A name server without an address, or whose address nobody tells, is no data: the check fails and names it.
 
 Where the zone's serial (SOA) differs between servers that agree on the record, the line says so: a secondary has not
 taken over the newest zone. With `same_serial` that fails. Route 53 never changes its serial, and two providers that

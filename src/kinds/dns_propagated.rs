@@ -56,7 +56,8 @@ and new, or answers SERVFAIL once, has not seen the value: it is named, with wha
 that. Over UDP, and over TCP where the answer is truncated.
 
 What each resolver says is told as it comes: a silent one takes its whole `answer_within` (3 s) and delays nobody else. The
-look is over as soon as the quorum is reached or cannot be reached any more.
+look is over as soon as the quorum is reached or cannot be reached any more. Where more than five are stuck they are told by
+what they say, with the resolvers of each group.
 
 While a step polls it, it remembers what each resolver said: an old value that lives longer than its TTL is served stale
 (RFC 8767) or was fetched again from a server that still has it; a TTL that does not count down is clamped or comes from
