@@ -125,7 +125,7 @@ impl Said {
 /// be waited for all night.
 fn guess(first: Option<&str>) -> RecordType {
     let Some(text) = first.map(str::trim) else { return RecordType::A };
-    let only = |fits: fn(char) -> bool| text.chars().all(|c| fits(c));
+    let only = |fits: fn(char) -> bool| text.chars().all(fits);
     match text.parse() {
         Ok(std::net::IpAddr::V4(_)) => RecordType::A,
         Ok(std::net::IpAddr::V6(_)) => RecordType::AAAA,
