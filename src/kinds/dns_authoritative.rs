@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::{BoxFuture, join, join_all};
 use serde_json::json;
 
 use super::{
@@ -28,6 +28,7 @@ each of them answers with authority (AA), all say the same, and that is what was
 
 The servers are those of the environment's `dns.authoritative`; without them, the zone's NS set is looked up through the
 environment's resolvers and each name server is asked at each address, IPv4 and IPv6, that this machine has a route to.
+A name server without an address, or whose address nobody tells, is no data: the check fails and names it.
 
 Where the zone's serial (SOA) differs between servers that agree on the record, the line says so: a secondary has not
 taken over the newest zone. With `same_serial` that fails. Route 53 never changes its serial, and two providers that
@@ -85,7 +86,17 @@ struct View {
 impl Authoritative {
     async fn look(&self) -> Result<Seen, Failure> {
         let (question, dns) = (&self.question, &self.services.dns);
-        let servers = dns.authoritative(&question.name).await.map_err(super::no_data)?;
+        let (servers, lost) = dns.authoritative_or_lost(&question.name).await.map_err(super::no_data)?;
+        if let [first, others @ ..] = lost.as_slice() {
+            let (n, of) = (lost.len(), servers.len() + lost.len());
+            let what = format!("no data: {n} of the name servers of {} cannot be asked: {first}", question.shown);
+            let failure = Failure::new(Class::NotYet, what).because(format!(
+                "of {of} servers and names, {} can be asked: {}",
+                servers.len(),
+                list(&servers)
+            ));
+            return Err(others.iter().fold(failure, Failure::because));
+        }
         if (servers.len() as u64) < self.min_servers {
             let what =
                 format!("{} has {} authoritative servers, not {}", question.shown, servers.len(), self.min_servers);
@@ -117,8 +128,11 @@ impl Authoritative {
         }
         let words = first.map(|a| question.of(a)).unwrap_or_default();
         let tail = if differ { format!("; serials differ: {told}") } else { String::new() };
-        let line =
-            format!("all {} authoritative servers, UDP and TCP: {} is {words}{tail}", views.len(), question.shown);
+        let all = match views.len() {
+            1 => "the only authoritative server".to_owned(),
+            n => format!("all {n} authoritative servers"),
+        };
+        let line = format!("{all}, UDP and TCP: {} is {words}{tail}", question.shown);
         let mut evidence = first.map(|a| question.said(a).evidence()).unwrap_or_default();
         evidence["servers"] = json!(servers.iter().map(ToString::to_string).collect::<Vec<_>>());
         evidence["serials"] = json!(serials.iter().map(|(_, serial)| serial).collect::<Vec<_>>());
@@ -128,11 +142,16 @@ impl Authoritative {
     async fn ask(&self, server: &Server) -> View {
         let (question, dns) = (&self.question, &self.services.dns);
         let over = |transport| dns.ask(server.address, &question.name, question.kind, transport, false);
-        let (udp, tcp) = (over(Transport::Udp).await, over(Transport::Tcp).await);
-        let serial = match &udp {
-            Ok(answer) => self.serial(server, answer).await,
-            Err(_) => None,
+        // At once: a silent server takes its time once, and does not use up the whole look.
+        let udp = async {
+            let udp = over(Transport::Udp).await;
+            let serial = match &udp {
+                Ok(answer) => self.serial(server, answer).await,
+                Err(_) => None,
+            };
+            (udp, serial)
         };
+        let ((udp, serial), tcp) = join(udp, over(Transport::Tcp)).await;
         View { server: server.clone(), udp, tcp, serial }
     }
 

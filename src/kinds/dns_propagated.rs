@@ -32,6 +32,8 @@ use view::{Known, View};
 /// Between two samples of one look: long enough to reach another frontend of an anycast resolver,
 /// short enough to be repeated every two seconds.
 const BETWEEN: Duration = Duration::from_millis(250);
+/// So many that are stuck are named one by one; more are told by what they say.
+const ONE_BY_ONE: usize = 5;
 /// The default number of samples.
 const SAMPLES: u64 = 2;
 /// Once the quorum is decided, those that have not answered get so much longer: they are asked for the view only.
@@ -54,7 +56,8 @@ and new, or answers SERVFAIL once, has not seen the value: it is named, with wha
 that. Over UDP, and over TCP where the answer is truncated.
 
 What each resolver says is told as it comes: a silent one takes its whole `answer_within` (3 s) and delays nobody else. The
-look is over as soon as the quorum is reached or cannot be reached any more.
+look is over as soon as the quorum is reached or cannot be reached any more. Where more than five are stuck they are told by
+what they say, with the resolvers of each group.
 
 While a step polls it, it remembers what each resolver said: an old value that lives longer than its TTL is served stale
 (RFC 8767) or was fetched again from a server that still has it; a TTL that does not count down is clamped or comes from
@@ -193,6 +196,10 @@ impl Propagated {
             if decided.is_none() && open > 0 && (agree >= need || agree + open < need) {
                 decided = Some(prompt.max(Instant::now() + GRACE));
             }
+            // The first to answer says nothing about the others: "0 of 30" would be told at every look.
+            if agree == 0 && open > 0 {
+                continue;
+            }
             #[expect(clippy::cast_precision_loss, reason = "a handful of resolvers")]
             cx.progress(agree as f32 / need as f32, format!("{agree} of {of} resolvers see {}", question.wanted()));
         }
@@ -207,17 +214,30 @@ impl Propagated {
         let stuck = views.iter().filter_map(|v| Some(format!("{} {}", v.resolver, v.stuck.as_ref()?)));
         let waited = silent.iter().map(|r| format!("{r} had not answered when the others were done"));
         let stuck = stuck.chain(waited).collect::<Vec<_>>();
+        let groups = if stuck.len() > ONE_BY_ONE { view::groups(views, silent) } else { Vec::new() };
+        let all = groups.iter().map(|(what, _)| what.as_str()).collect::<Vec<_>>().join(", ");
         let of = views.len() + silent.len();
         let counts = format!("{agree} of {of} resolvers see {} as {}", question.shown, question.wanted());
         if agree < need {
+            let hint = view::hint(views, self.services.dns.now());
+            if !groups.is_empty() {
+                let failure = Failure::new(Class::NotYet, format!("{counts}; {all}"));
+                let failure = hint.iter().fold(failure, Failure::hint);
+                // The few that differ first: they are what has to be looked at.
+                return Err(groups.iter().rev().fold(failure, |failure, (what, who)| {
+                    let who = who.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                    failure.because(format!("{what}: {who}"))
+                }));
+            }
             let more = if stuck.len() > 1 { format!(" and {} more", stuck.len() - 1) } else { String::new() };
             let first = stuck.first().cloned().unwrap_or_default();
             let failure = Failure::new(Class::NotYet, format!("{counts}; {first}{more}"));
-            let failure = view::hint(views, self.services.dns.now()).iter().fold(failure, Failure::hint);
+            let failure = hint.iter().fold(failure, Failure::hint);
             return Err(stuck.iter().skip(1).fold(failure, Failure::because));
         }
         let tail = match stuck.as_slice() {
             [] => String::new(),
+            _ if !groups.is_empty() => format!("; not yet: {all}"),
             stuck => format!("; not yet: {}", stuck.join("; ")),
         };
         let samples = if self.samples == 1 { "1 sample".to_owned() } else { format!("{} samples", self.samples) };

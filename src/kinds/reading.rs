@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 
 use crate::{
     base::{Class, Failure},
-    plan::{Cx, Done, Finding, Params, Seen},
+    plan::{Cx, Done, Finding, Params, Seen, contract::CUT_SHORT},
 };
 
 /// One look within the attempt's limits. What is looked at not answering is a sighting too: "not
@@ -22,7 +22,7 @@ where
             Class::FailedNothingDone | Class::Unknown => Failure { class: Class::NotYet, ..failure },
             _ => failure,
         }),
-        () = tokio::time::sleep_until(cx.deadline) => Err(Failure::new(Class::NotYet, "timed out while looking")),
+        () = tokio::time::sleep_until(cx.deadline) => Err(Failure::new(Class::NotYet, CUT_SHORT)),
     }
 }
 

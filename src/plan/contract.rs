@@ -123,14 +123,19 @@ impl Cx {
     /// the run is aborted. The last `NotYet` is what a timeout reports.
     ///
     /// # Errors
-    /// Whatever `look` fails with; at the deadline the last `NotYet`, its message prefixed by "timed out: ".
+    /// Whatever `look` fails with; at the deadline the last `NotYet`, its message prefixed by "timed out: ". A look that
+    /// the deadline cut short ([`CUT_SHORT`]) saw nothing: what the one before it saw is told.
     pub async fn poll<T, F, Fut>(&self, every: Duration, mut look: F) -> Result<T, Failure>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, Failure>>,
     {
+        let mut before: Option<Failure> = None;
         loop {
             let last = match look().await {
+                Err(cut) if cut.class == Class::NotYet && cut.message == CUT_SHORT => {
+                    before.take().unwrap_or_else(|| Failure::new(Class::NotYet, "no data: the first look was not over"))
+                }
                 Err(failure) if failure.class == Class::NotYet => failure,
                 other => return other,
             };
@@ -138,9 +143,13 @@ impl Cx {
                 let message = format!("{}: {}", end.message, last.message);
                 return Err(Failure { message, ..last });
             }
+            before = Some(last);
         }
     }
 }
+
+/// The message of a look that the attempt's deadline cut short.
+pub const CUT_SHORT: &str = "timed out while looking";
 
 /// Reads and may be repeated at will. Sends nothing that changes anything.
 pub trait Check: Send + Sync {

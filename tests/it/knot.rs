@@ -4,10 +4,12 @@
 //! Debian packages `knot` and `unbound`; `tests/run` installs them. Where one is missing, the test fails.
 
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -49,16 +51,26 @@ impl Program {
         Self { wrapper, dir }
     }
 
-    /// Waits until it answers `question` at every address with `answer`.
-    fn ready(&self, addresses: &[SocketAddr], question: &Message, answer: impl Fn(&Message) -> bool) {
+    /// Waits until it answers `question` at every address with `answer`. False: another program was faster at its
+    /// port, as knot and unbound both say in their logs.
+    #[must_use]
+    fn ready(&self, addresses: &[SocketAddr], question: &Message, answer: impl Fn(&Message) -> bool) -> bool {
         let begun = Instant::now();
         for &address in addresses {
             while !ask(address, question).is_some_and(|it| answer(&it)) {
-                let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
-                assert!(begun.elapsed() < Duration::from_secs(30), "{address} is not ready: {log}");
+                let log = self.log();
+                if log.to_lowercase().contains("address already in use") {
+                    return false;
+                }
+                assert!(begun.elapsed() < Duration::from_secs(60), "{address} is not ready: {log}");
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
+        true
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 }
 
@@ -77,15 +89,27 @@ fn program(name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("{name} is missing: run tests/run, which installs it"))
 }
 
-/// A port that is free at all of these addresses, for UDP and TCP.
+/// A port that is free at all of these addresses, for UDP and TCP, and that no other test of this process got.
+///
+/// It lies below the ports that the system gives to clients (32768 on Linux, ip(7)), so nobody takes it by chance
+/// between here and the start of the server. Who starts a server there still has to try again (`anew`): other
+/// processes look for ports too, and knot and unbound share a UDP port with whoever lets them (`SO_REUSEPORT`).
 pub fn free_port(ips: &[IpAddr]) -> u16 {
-    for _ in 0..100 {
-        let port = UdpSocket::bind((ips[0], 0)).unwrap().local_addr().unwrap().port();
-        if ips.iter().all(|ip| UdpSocket::bind((*ip, port)).is_ok() && TcpListener::bind((*ip, port)).is_ok()) {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let free =
+        |port| ips.iter().all(|ip| UdpSocket::bind((*ip, port)).is_ok() && TcpListener::bind((*ip, port)).is_ok());
+    for _ in 0..1000 {
+        let port = fastrand::u16(10_000..32_000);
+        if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) && free(port) {
             return port;
         }
     }
     panic!("no port is free at {ips:?}");
+}
+
+/// Starts on another port where the one that was free a moment ago is taken.
+pub fn anew<T>(start: impl FnMut() -> Option<T>) -> T {
+    std::iter::repeat_with(start).take(10).flatten().next().expect("ten ports were free and then taken")
 }
 
 pub fn ip(text: &str) -> IpAddr {
@@ -115,11 +139,11 @@ impl Knot {
     /// One at 127.0.0.1.
     pub fn start(zones: &[Zone<'_>]) -> Self {
         let ips = [ip("127.0.0.1")];
-        Self::start_at(&ips, free_port(&ips), zones)
+        anew(|| Self::start_at(&ips, free_port(&ips), zones))
     }
 
-    /// One at several addresses, on a port that is the same everywhere.
-    pub fn start_at(ips: &[IpAddr], port: u16, zones: &[Zone<'_>]) -> Self {
+    /// One at several addresses, on a port that is the same everywhere; `None`: the port is taken.
+    pub fn start_at(ips: &[IpAddr], port: u16, zones: &[Zone<'_>]) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let addresses = ips.iter().map(|ip| SocketAddr::new(*ip, port)).collect::<Vec<_>>();
         let listen = ips.iter().map(|ip| format!("{ip}@{port}")).collect::<Vec<_>>().join(", ");
@@ -150,15 +174,16 @@ impl Knot {
         let program = Program::start(dir, &program("knotd"), &["-c", "knot.conf"]);
         for zone in zones {
             let question = question(&format!("_ready.{}", zone.name), RecordType::TXT);
-            program.ready(&addresses, &question, |answer| {
-                answer.answers.iter().any(|r| r.data.to_string().contains(&token))
-            });
-            if zone.signed {
-                let keys = self::question(zone.name, RecordType::DNSKEY);
-                program.ready(&addresses[..1], &keys, |answer| !answer.answers.is_empty());
+            let ours = |answer: &Message| answer.answers.iter().any(|r| r.data.to_string().contains(&token));
+            if !program.ready(&addresses, &question, ours) {
+                return None;
+            }
+            let keys = self::question(zone.name, RecordType::DNSKEY);
+            if zone.signed && !program.ready(&addresses[..1], &keys, |answer| !answer.answers.is_empty()) {
+                return None;
             }
         }
-        Self { address: addresses[0], addresses, program }
+        Some(Self { address: addresses[0], addresses, program })
     }
 
     /// Replaces one record set; no value deletes it. Values as in a zone file, names in full.
@@ -173,13 +198,13 @@ impl Knot {
             let data = RData::try_from_str(kind, value).unwrap_or_else(|e| panic!("{value}: {e}"));
             update.add_authority(Record::from_rdata(name(owner), ttl, data));
         }
-        let answer = ask(self.address, &update).expect("an answer to the update");
+        let answer = answered(self.address, &update);
         assert_eq!(answer.metadata.response_code, ResponseCode::NoError, "{owner} {kind}");
     }
 
     /// What it says to a plain question.
     pub fn says(&self, owner: &str, kind: &str) -> Message {
-        ask(self.address, &question(owner, kind.parse().unwrap())).expect("an answer")
+        answered(self.address, &question(owner, kind.parse().unwrap()))
     }
 
     /// The DS records that the parent must have, as zone-file values.
@@ -192,7 +217,7 @@ impl Knot {
     }
 
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.program.dir.path().join("log")).unwrap_or_default()
+        self.program.log()
     }
 }
 
@@ -206,6 +231,11 @@ pub struct Unbound {
 impl Unbound {
     /// `options` are further lines of the `server:` section.
     pub fn start(ips: &[IpAddr], zones: &[(&str, SocketAddr)], options: &str) -> Self {
+        anew(|| Self::try_start(ips, zones, options))
+    }
+
+    fn try_start(ips: &[IpAddr], zones: &[(&str, SocketAddr)], options: &str) -> Option<Self> {
+        let token = format!("{:016x}", fastrand::u64(..));
         let dir = tempfile::tempdir().unwrap();
         let port = free_port(ips);
         let addresses = ips.iter().map(|ip| SocketAddr::new(*ip, port)).collect::<Vec<_>>();
@@ -214,7 +244,7 @@ impl Unbound {
              \x20 use-syslog: no\n  logfile: \"\"\n  num-threads: 1\n  outgoing-range: 64\n  do-not-query-localhost: no\n\
              \x20 module-config: \"iterator\"\n  qname-minimisation: no\n  ede: yes\n  minimal-responses: no\n\
              \x20 access-control: 127.0.0.0/8 allow\n  access-control: ::1 allow\n  root-hints: \"\"\n\
-             \x20 local-zone: \"ready.test.\" static\n  local-data: \"ready.test. TXT ready\"\n",
+             \x20 so-reuseport: no\n  local-zone: \"ready.test.\" static\n  local-data: \"ready.test. TXT {token}\"\n",
             dir.path().display()
         );
         for ip in ips {
@@ -232,8 +262,9 @@ impl Unbound {
         }
         std::fs::write(dir.path().join("unbound.conf"), conf).unwrap();
         let program = Program::start(dir, &program("unbound"), &["-d", "-c", "unbound.conf"]);
-        program.ready(&addresses, &question("ready.test", RecordType::TXT), |answer| !answer.answers.is_empty());
-        Self { address: addresses[0], addresses, _program: program }
+        let ours = |answer: &Message| answer.answers.iter().any(|r| r.data.to_string().contains(&token));
+        let ready = program.ready(&addresses, &question("ready.test", RecordType::TXT), ours);
+        ready.then(|| Self { address: addresses[0], addresses, _program: program })
     }
 }
 
@@ -245,6 +276,17 @@ fn question(owner: &str, kind: RecordType) -> Message {
     edns.set_max_payload(4096);
     message.set_edns(edns);
     message
+}
+
+/// Asks until there is an answer: on a loaded machine it takes its time. An update twice is an update.
+fn answered(server: SocketAddr, message: &Message) -> Message {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask(server, message) {
+            return answer;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{server} does not answer");
+    }
 }
 
 /// Asks once; a server that is not there yet is `None`.

@@ -85,7 +85,12 @@ fn footing(state: &RunState, timing: &Timing) -> String {
         return format!("The way back is closed. {}", after.unwrap_or_else(|| "Fix forward.".into()));
     }
     if timing.bar.undo_steps == 0 {
-        return "Nothing has been changed so far.".into();
+        // A step that was declared to have no way back is none to take back, and has changed something all the same.
+        return match state.steps.iter().filter(|run| run.touched).count() {
+            0 => "Nothing has been changed so far.".into(),
+            1 => "1 step may have changed something, and has no way back.".into(),
+            n => format!("{n} steps may have changed something, and none has a way back."),
+        };
     }
     let bar = &timing.bar;
     let steps = if bar.undo_steps == 1 { "step" } else { "steps" };

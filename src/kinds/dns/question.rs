@@ -121,10 +121,16 @@ impl Said {
     }
 }
 
+/// What is written like an address is one, also where it is mistyped: taken for a CNAME's target, `192.0.2.300` would
+/// be waited for all night.
 fn guess(first: Option<&str>) -> RecordType {
-    match first.map(|text| text.trim().parse()) {
-        None | Some(Ok(std::net::IpAddr::V4(_))) => RecordType::A,
-        Some(Ok(std::net::IpAddr::V6(_))) => RecordType::AAAA,
-        Some(Err(_)) => RecordType::CNAME,
+    let Some(text) = first.map(str::trim) else { return RecordType::A };
+    let only = |fits: fn(char) -> bool| text.chars().all(fits);
+    match text.parse() {
+        Ok(std::net::IpAddr::V4(_)) => RecordType::A,
+        Ok(std::net::IpAddr::V6(_)) => RecordType::AAAA,
+        Err(_) if !text.is_empty() && only(|c| c.is_ascii_digit() || c == '.') => RecordType::A,
+        Err(_) if text.contains(':') && only(|c| c.is_ascii_hexdigit() || c == ':') => RecordType::AAAA,
+        Err(_) => RecordType::CNAME,
     }
 }

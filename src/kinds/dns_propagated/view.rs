@@ -31,6 +31,8 @@ pub(super) struct View {
     ttl: Option<u32>,
     /// How long it may go on saying so, in seconds.
     keeps: Option<u32>,
+    /// It said something.
+    answered: bool,
     /// Why it does not count; `None`: it sees the value.
     pub stuck: Option<String>,
     hint: Option<String>,
@@ -56,6 +58,7 @@ impl View {
                     says: failure.message.clone(),
                     ttl: None,
                     keeps: None,
+                    answered: false,
                     stuck: Some(format!("gave no answer: {failure}{flaps}")),
                     hint: failure.hint.clone(),
                 };
@@ -89,6 +92,7 @@ impl View {
             says,
             ttl: answer.ttl(&question.name, question.kind),
             keeps,
+            answered: true,
             stuck: wrong.map(|why| format!("{why}{flaps}{odd}")),
             hint,
         }
@@ -117,13 +121,35 @@ pub(super) fn wrong(question: &Question, answer: &Answer) -> Option<String> {
     Some(format!("says {}, more than {max} s", words()))
 }
 
-/// What can be done about those that are stuck: their own hint, else when their copies run out.
+/// Those that are stuck, who says the same together, the largest group first: `25 say A 192.0.2.1` with the
+/// resolvers of each group. For lists that are too long to be read one by one.
+pub(super) fn groups(views: &[View], silent: &[SocketAddr]) -> Vec<(String, Vec<SocketAddr>)> {
+    let mut groups: Vec<(String, Vec<SocketAddr>)> = Vec::new();
+    let mut put = |what: String, who: SocketAddr| match groups.iter_mut().find(|(known, _)| *known == what) {
+        Some((_, all)) => all.push(who),
+        None => groups.push((what, vec![who])),
+    };
+    for view in views.iter().filter(|view| view.stuck.is_some()) {
+        let what = if view.answered { format!("say {}", view.says) } else { "gave no answer".to_owned() };
+        put(what, view.resolver);
+    }
+    for one in silent {
+        put("gave no answer".to_owned(), *one);
+    }
+    groups.sort_by_key(|(_, all)| std::cmp::Reverse(all.len()));
+    groups.into_iter().map(|(what, all)| (format!("{} {what}", all.len()), all)).collect()
+}
+
+/// What can be done about those that are stuck: when their copies run out, or the first hint of their own where
+/// there are not more that only have to wait.
 pub(super) fn hint(views: &[View], now: DateTime<Utc>) -> Option<String> {
     let stuck = || views.iter().filter(|view| view.stuck.is_some());
-    let last = stuck().filter_map(|view| view.keeps).max();
-    stuck().find_map(|view| view.hint.clone()).or_else(|| {
-        let last = last?;
-        let at = clock(now + TimeDelta::seconds(last.into()), now);
-        Some(format!("the last of these copies runs out in {last} s, at {at}"))
-    })
+    let own = stuck().filter_map(|view| view.hint.clone()).collect::<Vec<_>>();
+    let kept = stuck().filter(|view| view.hint.is_none()).filter_map(|view| view.keeps).collect::<Vec<_>>();
+    if kept.len() <= own.len() {
+        return own.into_iter().next();
+    }
+    let last = kept.into_iter().max()?;
+    let at = clock(now + TimeDelta::seconds(last.into()), now);
+    Some(format!("the last of these copies runs out in {last} s, at {at}"))
 }

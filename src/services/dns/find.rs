@@ -49,24 +49,40 @@ impl Dns {
     /// # Errors
     /// `FailedNothingDone`: resolvers do not answer. `NotYet`: no zone, or no server of it has an address.
     pub async fn authoritative(&self, name: &Name) -> Result<Vec<Server>, Failure> {
+        Ok(self.authoritative_or_lost(name).await?.0)
+    }
+
+    /// The same, and why name servers of the zone are missing among them: no address, or nobody tells it. Who says
+    /// "every server" must not forget those.
+    ///
+    /// # Errors
+    /// As [`Dns::authoritative`].
+    pub async fn authoritative_or_lost(&self, name: &Name) -> Result<(Vec<Server>, Vec<String>), Failure> {
         if !self.env.dns.authoritative.is_empty() {
-            return Ok(unnamed(&self.env.dns.authoritative));
+            return Ok((unnamed(&self.env.dns.authoritative), Vec::new()));
         }
-        self.find(name).await
+        self.find_or_lost(name).await
     }
 
     /// The same by asking resolvers, whatever the environment names.
     pub(super) async fn find(&self, name: &Name) -> Result<Vec<Server>, Failure> {
+        Ok(self.find_or_lost(name).await?.0)
+    }
+
+    async fn find_or_lost(&self, name: &Name) -> Result<(Vec<Server>, Vec<String>), Failure> {
         let (zone, names) = self.zone(name).await?;
-        let found = join_all(names.iter().take(SERVERS).map(|name| self.addresses(name))).await;
-        let servers = found.into_iter().flatten().collect::<Vec<_>>();
+        let (mut servers, mut lost) = (Vec::new(), Vec::new());
+        for (found, why) in join_all(names.iter().take(SERVERS).map(|name| self.addresses(name))).await {
+            servers.extend(found);
+            lost.extend(why);
+        }
         if servers.is_empty() {
             let names = names.iter().map(shown).collect::<Vec<_>>().join(", ");
             return Err(Failure::new(Class::NotYet, format!("no name server of {} has an address", shown(&zone)))
                 .because(format!("name servers: {names}"))
                 .hint("the zone's NS records name hosts that do not exist, or that this machine has no route to"));
         }
-        Ok(servers)
+        Ok((servers, lost))
     }
 
     /// The zone of a name and the names of its servers, sorted.
@@ -90,17 +106,30 @@ impl Dns {
         }
     }
 
-    /// The addresses of a name server. Those of a protocol that this machine has no route for are left out.
-    pub(super) async fn addresses(&self, name: &Name) -> Vec<Server> {
+    /// The addresses of a name server, and why some or all are missing. Those of a protocol that this machine has no
+    /// route for are left out.
+    async fn addresses(&self, name: &Name) -> (Vec<Server>, Option<String>) {
+        let both = [RecordType::A, RecordType::AAAA]
+            .map(|kind| async move { self.resolve(name, kind).await.map(|answer| answer.values(name, kind)) });
+        let (mut ips, mut lost) = (BTreeSet::new(), None);
+        for values in join_all(both).await {
+            match values {
+                Ok(values) => ips.extend(values.iter().filter_map(|value| value.parse::<IpAddr>().ok())),
+                Err(failure) => lost = Some(format!("nobody tells every address of {}: {failure}", shown(name))),
+            }
+        }
+        if ips.is_empty() && lost.is_none() {
+            lost = Some(format!("{} has no address", shown(name)));
+        }
         let mut found = Vec::new();
-        for ip in self.ips(name).await {
+        for ip in ips {
             let address = SocketAddr::new(ip, self.port());
             // Connecting a UDP socket sends nothing and tells whether there is a route.
             if connected(address).await.is_ok() {
                 found.push(Server { name: shown(name), address });
             }
         }
-        found
+        (found, lost)
     }
 
     /// The addresses of a name, IPv4 before IPv6; none where nobody tells.

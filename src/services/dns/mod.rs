@@ -119,6 +119,13 @@ pub fn name(text: &str) -> Result<Name, Failure> {
     if text.is_empty() {
         return Err(bad(String::new()));
     }
+    if let Some((_, rest)) = text.split_once("://") {
+        let host = rest.split(['/', ':']).next().unwrap_or_default();
+        return Err(bad(String::new()).hint(format!("write the name alone: \"{}\"", clean_line(host, 80))));
+    }
+    if text.contains("..") || (text.starts_with('.') && text.len() > 1) {
+        return Err(bad(": nothing stands before one of its dots".into()));
+    }
     let mut name = Name::from_ascii(text).map_err(|e| bad(format!(": {e}")))?;
     name.set_fqdn(true);
     Ok(name)
@@ -146,8 +153,12 @@ mod tests {
     fn names() {
         assert_eq!(shown(&name("Shop.Acme.Example.").unwrap()), "shop.acme.example");
         assert_eq!(shown(&name("_acme-challenge.x").unwrap()), "_acme-challenge.x");
-        for bad in ["", "a..b", "ü.example", &"x".repeat(64), &"ab.".repeat(100)] {
+        for bad in ["", "a..b", "ü.example", ".x", "https://x/", "x y", &"x".repeat(64), &"ab.".repeat(100)] {
             assert_eq!(name(bad).unwrap_err().class, Class::Misconfigured, "{bad}");
         }
+        assert_eq!(
+            name("https://acme.example:443/x").unwrap_err().hint.unwrap(),
+            "write the name alone: \"acme.example\""
+        );
     }
 }

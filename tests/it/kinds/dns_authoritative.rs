@@ -163,6 +163,11 @@ async fn bad_parameters_and_no_changes() {
     points_at(kind, "max_ttl = 1", &services, "", "needs `name`");
     points_at(kind, "name = \"a.b\"\ntype = \"CNAM\"", &services, "\"CNAM\"", "`type` must be one of");
     points_at(kind, "name = \"a.b\"\nvalue = \"1.2.3.4\"\nvalues = [\"1.2.3.4\"]", &services, "\"1.2.3.4\"", "twice");
+    // A mistyped address is no CNAME's target.
+    for value in ["192.0.2.300", "2001:db8:::1"] {
+        let (text, marked) = (format!("name = \"a.b\"\nvalue = \"{value}\""), format!("\"{value}\""));
+        points_at(kind, &text, &services, &marked, &format!("`{value}` is n"));
+    }
     points_at(kind, "name = \"a.b\"\nmax_ttl = \"60\"", &services, "\"60\"", "a whole number");
     // A message without an answer section and opcode QUERY is all that is ever sent.
     let server = FakeDns::start(|asked| {
@@ -209,6 +214,22 @@ async fn servers_are_found_at_all_their_addresses() {
     assert_eq!(named("ns2.acme.example ([::1]:"), has_ipv6(), "{servers:?}");
     assert_eq!(servers.len(), 2 + usize::from(has_ipv6()));
     assert_eq!(seen.evidence["serials"].as_array().unwrap().len(), servers.len(), "through the CNAME too");
+
+    // A name server that is listed and that nobody can ask is one of "every".
+    let ns = ["ns1.acme.example.", "ns2.acme.example.", "gone.acme.example."];
+    world.child.set("acme.example", "acme.example", 1, "NS", &ns);
+    let looking = check("dns.authoritative", "name = \"www.acme.example\"\nvalue = \"192.0.2.1\"", &at);
+    let begun = std::time::Instant::now();
+    // The resolver keeps the old NS set for a second.
+    let failure = loop {
+        match looking.check(&attempt().cx).await {
+            Err(failure) => break failure,
+            Ok(seen) => assert!(begun.elapsed().as_secs() < 30, "{seen:?}"),
+        }
+    };
+    assert_eq!(failure.class, Class::NotYet);
+    let said = "no data: 1 of the name servers of www.acme.example cannot be asked: gone.acme.example has no address";
+    assert_eq!(failure.message, said, "{failure:?}");
 }
 
 /// Three servers of one zone, of which one has not got the newest; every type that people switch.

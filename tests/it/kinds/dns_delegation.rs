@@ -73,7 +73,8 @@ async fn parent_and_zone_agree_or_are_named() {
         &[ip("127.0.0.4")],
         world.port,
         &[Zone { name: "other.test", lines: "@ NS ns1", signed: false }],
-    );
+    )
+    .expect("the port is free at 127.0.0.4 too");
     let said = looks(&at, ZONE).await.unwrap_err();
     assert!(said.contains("is lame: asked for the zone it answers REFUSED"), "{said}");
     drop(lame);

@@ -25,7 +25,7 @@ use super::{
     ends::{Case, End, aws, contract},
     fake_dns::{FakeDns, Say, zone},
 };
-use crate::knot::{Knot, Zone};
+use crate::knot::{Knot, Unbound, Zone, anew, free_port, ip};
 
 const LOWERED: &[&str] = &["www.acme.example 1 A 203.0.113.9"];
 
@@ -188,25 +188,22 @@ contract!("dns.wait_ttl", case; sandbox: Sandbox, knot: Knot);
 async fn the_chain_is_walked_across_zones() {
     let world = World::start();
     let lines = "@ NS ns1.acme.example.\nlb 2 A 203.0.113.9";
-    let other = Knot::start(&[Zone { name: "elb.test", lines, signed: false }]);
+    let zones = [Zone { name: "elb.test", lines, signed: false }];
+    // The second is called as one of the first zone's name servers, whose address is 127.0.0.2.
+    let ips = ["127.0.0.1", "127.0.0.2"].map(ip);
+    let (other, lb) = anew(|| {
+        let port = free_port(&ips);
+        Some((Knot::start_at(&ips[..1], port, &zones)?, Knot::start_at(&ips[1..], port, &zones)?))
+    });
     world.child.set("acme.example", "shop.acme.example", 1, "CNAME", &["lb.elb.test."]);
-    let resolver = crate::knot::Unbound::start(
-        &[crate::knot::ip("127.0.0.1")],
-        &[("acme.example", world.child.address), ("elb.test", other.address)],
-        "",
-    );
+    let resolver =
+        Unbound::start(&[ip("127.0.0.1")], &[("acme.example", world.child.address), ("elb.test", other.address)], "");
     // The environment names the zone's servers: the next name is theirs to refuse, and is looked up.
     let mut env = world.env();
     env.dns.authoritative = world.child.addresses[..2].to_vec();
     let alone = Arc::new(env.clone());
     env.dns.resolvers = vec![resolver.address];
     env.dns.port = Some(other.address.port());
-    // Its name server is called as one of the first zone's, whose address is 127.0.0.2.
-    let lb = Knot::start_at(
-        &[crate::knot::ip("127.0.0.2")],
-        other.address.port(),
-        &[Zone { name: "elb.test", lines, signed: false }],
-    );
     let wait = action("dns.wait_ttl", "name = \"shop.acme.example\"\nttl = 1", &services(env));
     let attempt = attempt();
     let captured = wait.capture(&attempt.cx).await.unwrap();

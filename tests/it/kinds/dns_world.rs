@@ -4,7 +4,7 @@
 use gonogo::runbook::{DnsEnv, Env};
 
 use super::contract::env;
-use crate::knot::{Knot, Unbound, Zone, free_port, has_ipv6, ip};
+use crate::knot::{Knot, Unbound, Zone, anew, free_port, has_ipv6, ip};
 
 pub struct World {
     pub parent: Knot,
@@ -28,19 +28,24 @@ impl World {
     }
 
     fn with(lines: &str, signed: bool) -> Self {
+        anew(|| Self::try_with(lines, signed))
+    }
+
+    fn try_with(lines: &str, signed: bool) -> Option<Self> {
         let ips = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"].map(ip);
+        // 127.0.0.4 is for servers that a test adds.
         let port = free_port(&ips);
-        let parent = Knot::start_at(&ips[..1], port, &[Zone { name: "example", lines: PARENT, signed: false }]);
+        let parent = Knot::start_at(&ips[..1], port, &[Zone { name: "example", lines: PARENT, signed: false }])?;
         let mut lines = lines.to_owned();
         let mut at = ips[1..3].to_vec();
         if has_ipv6() {
             lines += "\nns2 AAAA ::1";
             at.push(ip("::1"));
         }
-        let child = Knot::start_at(&at, port, &[Zone { name: "acme.example", lines: &lines, signed }]);
+        let child = Knot::start_at(&at, port, &[Zone { name: "acme.example", lines: &lines, signed }])?;
         let stubs = [("example", parent.address), ("acme.example", child.address)];
         let resolver = Unbound::start(&[ip("127.0.0.1")], &stubs, "  cache-max-ttl: 1\n  cache-max-negative-ttl: 1");
-        Self { parent, child, resolver, port }
+        Some(Self { parent, child, resolver, port })
     }
 
     /// Servers are found by asking, as in the real internet.
