@@ -101,7 +101,7 @@ impl Check for Same {
     fn fence<'a>(&'a self) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {
         Box::pin(async {
             self.services.heroku.identity().await?;
-            self.services.aws.fence().await.map(Some)
+            self.services.aws.fence().await
         })
     }
 

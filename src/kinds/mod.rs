@@ -8,6 +8,7 @@
 mod acm_issued;
 #[cfg(feature = "aws")]
 mod aws_identity;
+#[cfg(feature = "aws")]
 mod aws_read;
 #[cfg(feature = "aws")]
 mod cloudformation_in_sync;
@@ -25,6 +26,7 @@ mod dns_propagated;
 mod dns_wait_ttl;
 #[cfg(feature = "aws")]
 mod ecr_image;
+#[cfg(feature = "aws")]
 mod ecs;
 #[cfg(feature = "aws")]
 mod ecs_deploy;
@@ -61,10 +63,13 @@ mod route53;
 mod route53_set_ttl;
 #[cfg(feature = "aws")]
 mod route53_switch;
+#[cfg(feature = "aws")]
 mod route53_weights;
 #[cfg(feature = "aws")]
 mod s3_synced;
+#[cfg(feature = "aws")]
 mod scheduler_switch;
+#[cfg(feature = "aws")]
 mod secret_present;
 #[cfg(feature = "aws")]
 mod sqs_depth;
@@ -124,9 +129,11 @@ pub static ALL: &[&Kind] = &[
     &acm_issued::KIND,
     #[cfg(feature = "aws")]
     &aws_identity::KIND,
+    #[cfg(feature = "aws")]
     &aws_read::KIND,
     #[cfg(feature = "aws")]
     &cloudformation_in_sync::KIND,
+    #[cfg(feature = "aws")]
     &cloudwatch_alarms::KIND,
     #[cfg(feature = "aws")]
     &cloudwatch_metric::KIND,
@@ -166,12 +173,15 @@ pub static ALL: &[&Kind] = &[
     &route53_set_ttl::KIND,
     #[cfg(feature = "aws")]
     &route53_switch::KIND,
+    #[cfg(feature = "aws")]
     &route53_weights::KIND,
     #[cfg(feature = "aws")]
     &s3_synced::KIND,
+    #[cfg(feature = "aws")]
     &scheduler_switch::KIND,
     #[cfg(feature = "aws")]
     &secret_present::KIND,
+    #[cfg(feature = "aws")]
     &sqs_depth::KIND,
     &stop::KIND,
     &terraform_clean::KIND,

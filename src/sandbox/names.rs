@@ -90,6 +90,16 @@ const KEYS: [&str; 13] = [
 ];
 
 impl WorldNames {
+    /// The ARN of a resource in the world's region and account.
+    pub(super) fn arn(&self, service: &str, resource: &str) -> String {
+        format!("arn:aws:{service}:{}:{}:{resource}", self.region, self.account)
+    }
+
+    /// Who asks, as `GetCallerIdentity` says it.
+    pub(super) fn caller_arn(&self) -> String {
+        format!("arn:aws:sts::{}:assumed-role/cutover/sandbox", self.account)
+    }
+
     /// The default story with some names changed, as `sandbox.world` of a runbook says it. A host
     /// without a domain brings its parent as the domain; an app without an old target brings its own.
     ///

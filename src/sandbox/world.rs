@@ -48,7 +48,7 @@ pub struct Effect {
     pub n: u64,
     /// When.
     pub at: DateTime<Utc>,
-    /// `route53`, `ecs`, `cloudwatch`, `sqs`, `heroku`, `web`.
+    /// As signatures name it (`route53`, `ecs`, `events`, …), `cloudwatch`, `heroku`, `web`.
     pub service: String,
     /// The API's own name of it.
     pub operation: String,
@@ -71,22 +71,28 @@ pub(super) struct World {
     pub starts: u64,
     pub faults: Vec<Armed>,
     pub effects: VecDeque<Effect>,
-    pub zones: Vec<Zone>,
+    /// Certificates of ACM.
     pub acm: Acm,
+    /// CloudWatch's alarms.
+    pub alarms: Alarms,
     pub cloudformation: CloudFormation,
     pub ecr: Ecr,
-    pub health: HealthChecks,
-    pub alarms: Alarms,
     pub ecs: Ecs,
+    /// Route 53's health checks.
+    pub health: HealthChecks,
+    pub heroku: Heroku,
+    /// SQS's queues.
+    pub queues: Queues,
     pub rds: Rds,
-    pub s3: S3,
     /// EventBridge's rules.
     pub rules: Vec<Rule>,
+    pub s3: S3,
     /// EventBridge Scheduler's schedules.
     pub schedules: Vec<Schedule>,
-    pub heroku: Heroku,
-    pub queues: Queues,
+    /// Behind the two web origins.
     pub shop: Shop,
+    /// Route 53's hosted zones.
+    pub zones: Vec<Zone>,
     /// True: it differs from what is on disk. Progress of time alone does not count: it can be worked out again.
     #[serde(skip)]
     pub dirty: bool,

@@ -92,7 +92,7 @@ impl<W: Wanted> Action for Transaction<W> {
     }
 
     fn fence<'a>(&'a self) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {
-        Box::pin(async { self.aws().fence().await.map(Some) })
+        self.aws().fence()
     }
 
     fn capture<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<Json, Failure>> {

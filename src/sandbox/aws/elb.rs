@@ -7,7 +7,7 @@ use crate::sandbox::{
 };
 
 fn arn(world: &World, rest: &str) -> String {
-    format!("arn:aws:elasticloadbalancing:{}:{}:{rest}", world.names.region, world.names.account)
+    world.names.arn("elasticloadbalancing", rest)
 }
 
 /// ARN of the target group; ECS's events name it too.

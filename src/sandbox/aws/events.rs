@@ -37,7 +37,7 @@ impl Rule {
 
     fn arn(&self, names: &WorldNames) -> String {
         let bus = if self.bus == "default" { String::new() } else { format!("{}/", self.bus) };
-        format!("arn:aws:events:{}:{}:rule/{bus}{}", names.region, names.account, self.name)
+        names.arn("events", &format!("rule/{bus}{}", self.name))
     }
 
     fn json(&self, names: &WorldNames) -> Value {
@@ -96,9 +96,7 @@ pub(super) fn answer(
 pub(super) fn resource(world: &World, operation: &str, params: &Value) -> String {
     let name = params["Name"].as_str().unwrap_or_default();
     match operation {
-        "DescribeRule" | "DisableRule" | "EnableRule" => {
-            format!("arn:aws:events:{}:{}:rule/{name}", world.names.region, world.names.account)
-        }
+        "DescribeRule" | "DisableRule" | "EnableRule" => world.names.arn("events", &format!("rule/{name}")),
         _ => "*".into(),
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{
     No,
     ecs::{Definition, Task},
+    text,
 };
 use crate::sandbox::world::{Moment, World, after};
 
@@ -42,10 +43,6 @@ struct Line {
     stream: String,
     at: Moment,
     text: String,
-}
-
-fn text<'a>(params: &'a Value, name: &str) -> &'a str {
-    params[name].as_str().unwrap_or_default()
 }
 
 /// Group and stream of a task's first container, where its definition has some.
@@ -123,7 +120,7 @@ fn groups(world: &World) -> BTreeSet<String> {
 }
 
 fn group_arn(world: &World, group: &str) -> String {
-    format!("arn:aws:logs:{}:{}:log-group:{group}", world.names.region, world.names.account)
+    world.names.arn("logs", &format!("log-group:{group}"))
 }
 
 /// The resource that IAM checks, as "Actions, resources, and condition keys for Amazon CloudWatch Logs" names it.

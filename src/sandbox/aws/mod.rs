@@ -31,7 +31,7 @@ use super::{
     keeper::Handle,
     world::{Moment, World, since},
 };
-use protocol::{Form, No, error, field, json_service, members, query_service};
+use protocol::{Form, No, error, field, json_service, members, query_service, text};
 pub(super) use sigv4::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 
 /// Route 53 refuses the sixth request within a second, for the whole account.
@@ -112,81 +112,54 @@ fn service_of(asked: &Asked) -> String {
     asked.header("host").split('.').next().unwrap_or_default().to_owned()
 }
 
+/// What goes wrong at every service comes first, then IAM.
 fn dispatch(world: &mut World, caller: &Caller<'_>, service: &str, now: Moment) -> Reply {
-    let asked = caller.asked;
-    let no = |(status, code, message): (u16, &str, String)| {
-        error(asked, service, status, code, &message, &caller.request_id)
-    };
-    if world.strikes("sts.expired") {
+    let no = |(status, code, message): No| error(caller.asked, service, status, code, &message, &caller.request_id);
+    if world.strikes("sts.expired") || (ecs::was_updated(world) && world.strikes("sts.expired-midway")) {
         return no((403, "ExpiredToken", "The security token included in the request is expired".into()));
     }
-    if ecs::was_updated(world) && world.strikes("sts.expired-midway") {
-        return no((403, "ExpiredToken", "The security token included in the request is expired".into()));
-    }
-    if let Err(denied) = iam::authorize(world, caller, service) {
-        return no(denied);
-    }
-    let region = sigv4::scope(asked).map(|scope| scope.region).unwrap_or_default();
+    iam::authorize(world, caller, service).and_then(|()| serve(world, caller, service, now)).unwrap_or_else(no)
+}
+
+/// The services, by the names that signatures have for them.
+fn serve(world: &mut World, caller: &Caller<'_>, service: &str, now: Moment) -> Result<Reply, No> {
+    let region = sigv4::scope(caller.asked).map(|scope| scope.region).unwrap_or_default();
     match service {
-        "acm" => {
-            json_service(caller, |operation, params| acm::answer(world, &region, operation, params)).unwrap_or_else(no)
+        "acm" => json_service(caller, |operation, params| acm::answer(world, &region, operation, params)),
+        "application-autoscaling" => {
+            json_service(caller, |operation, params| ecs::autoscaler::answer(world, operation, params))
         }
         "cloudformation" => {
             query_service(caller, "http://cloudformation.amazonaws.com/doc/2010-05-15/", |action, form| {
                 cloudformation::answer(world, &region, action, form, now)
             })
-            .unwrap_or_else(no)
         }
-        "ecr" => {
-            json_service(caller, |operation, params| ecr::answer(world, &region, operation, params)).unwrap_or_else(no)
-        }
-        "rds" => query_service(caller, "http://rds.amazonaws.com/doc/2014-10-31/", |action, form| {
-            rds::answer(world, &region, action, form, now)
-        })
-        .unwrap_or_else(no),
-        "s3" => s3::answer(world, &region, caller).unwrap_or_else(no),
-        "application-autoscaling" => {
-            json_service(caller, |operation, params| ecs::autoscaler::answer(world, operation, params))
-                .unwrap_or_else(no)
-        }
-        "route53" => {
-            if world.strikes("route53.throttle") {
-                return no((400, "Throttling", "Rate exceeded".into()));
-            }
-            route53::answer(world, caller, now).unwrap_or_else(no)
-        }
-        "ecs" => {
-            if world.strikes("ecs.throttle") {
-                return no((400, "ThrottlingException", "Rate exceeded".into()));
-            }
-            json_service(caller, |operation, params| ecs::answer(world, caller, operation, params, now))
-                .unwrap_or_else(no)
-        }
-        "events" => json_service(caller, |operation, params| events::answer(world, caller, operation, params, now))
-            .unwrap_or_else(no),
-        "scheduler" => scheduler::answer(world, caller, now).unwrap_or_else(no),
-        "logs" => {
-            json_service(caller, |operation, params| logs::answer(world, operation, params, now)).unwrap_or_else(no)
-        }
-        "secretsmanager" => {
-            json_service(caller, |operation, params| secrets::secrets_manager(world, operation, params, now))
-                .unwrap_or_else(no)
-        }
-        "ssm" => json_service(caller, |operation, params| secrets::parameters(world, operation, params, now))
-            .unwrap_or_else(no),
-        "monitoring" => cloudwatch::answer(world, caller, now).unwrap_or_else(no),
+        "ecr" => json_service(caller, |operation, params| ecr::answer(world, &region, operation, params)),
+        "ecs" if world.strikes("ecs.throttle") => Err((400, "ThrottlingException", "Rate exceeded".into())),
+        "ecs" => json_service(caller, |operation, params| ecs::answer(world, caller, operation, params, now)),
         "elasticloadbalancing" => {
             query_service(caller, "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/", |action, form| {
                 elb::answer(world, action, form, now)
             })
-            .unwrap_or_else(no)
         }
-        "sqs" => json_service(caller, |operation, params| sqs::answer(world, caller, operation, params, now))
-            .unwrap_or_else(no),
+        "events" => json_service(caller, |operation, params| events::answer(world, caller, operation, params, now)),
+        "logs" => json_service(caller, |operation, params| logs::answer(world, operation, params, now)),
+        "monitoring" => cloudwatch::answer(world, caller, now),
+        "rds" => query_service(caller, "http://rds.amazonaws.com/doc/2014-10-31/", |action, form| {
+            rds::answer(world, &region, action, form, now)
+        }),
+        "route53" if world.strikes("route53.throttle") => Err((400, "Throttling", "Rate exceeded".into())),
+        "route53" => route53::answer(world, caller, now),
+        "s3" => s3::answer(world, &region, caller),
+        "scheduler" => scheduler::answer(world, caller, now),
+        "secretsmanager" => {
+            json_service(caller, |operation, params| secrets::secrets_manager(world, operation, params, now))
+        }
+        "sqs" => json_service(caller, |operation, params| sqs::answer(world, caller, operation, params, now)),
+        "ssm" => json_service(caller, |operation, params| secrets::parameters(world, operation, params, now)),
         "sts" => {
             query_service(caller, "https://sts.amazonaws.com/doc/2011-06-15/", |action, _| sts::answer(world, action))
-                .unwrap_or_else(no)
         }
-        other => no((404, "UnknownOperationException", format!("service `{other}` is not part of the sandbox"))),
+        other => Err((404, "UnknownOperationException", format!("service `{other}` is not part of the sandbox"))),
     }
 }

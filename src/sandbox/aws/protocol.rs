@@ -27,6 +27,11 @@ pub(super) fn json_service(
     answer(operation, &params).map(|body| Reply::new(200, content_type, body.to_string()))
 }
 
+/// A text among the parameters; empty where there is none.
+pub(super) fn text<'a>(params: &'a Value, name: &str) -> &'a str {
+    params[name].as_str().unwrap_or_default()
+}
+
 pub(super) fn json_type(asked: &Asked) -> &'static str {
     if asked.header("content-type").contains("json-1.0") {
         "application/x-amz-json-1.0"

@@ -41,7 +41,7 @@ const CLUSTER: &str = "shop-analytics";
 const RECORDS: std::ops::RangeInclusive<u32> = 20..=100;
 
 fn arn(world: &World, resource: &str) -> String {
-    format!("arn:aws:rds:{}:{}:{resource}", world.names.region, world.names.account)
+    world.names.arn("rds", resource)
 }
 
 /// What IAM looks at.

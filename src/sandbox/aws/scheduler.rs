@@ -33,10 +33,10 @@ impl Schedule {
         let long_ago = now - chrono::TimeDelta::days(9);
         let make = |name: &str, expression: &str, state: &str| {
             let target = json!({
-                "Arn": format!("arn:aws:ecs:{}:{}:cluster/{}", names.region, names.account, names.cluster),
+                "Arn": names.arn("ecs", &format!("cluster/{}", names.cluster)),
                 "RoleArn": format!("arn:aws:iam::{}:role/{ROLE}", names.account),
                 "EcsParameters": {
-                    "TaskDefinitionArn": format!("arn:aws:ecs:{}:{}:task-definition/{}", names.region, names.account, names.migrate),
+                    "TaskDefinitionArn": names.arn("ecs", &format!("task-definition/{}", names.migrate)),
                     "LaunchType": "FARGATE", "TaskCount": 1 },
                 "RetryPolicy": { "MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 0 },
             });
@@ -59,7 +59,7 @@ impl Schedule {
     }
 
     fn arn(&self, names: &WorldNames) -> String {
-        format!("arn:aws:scheduler:{}:{}:schedule/{}/{}", names.region, names.account, self.group, self.name)
+        names.arn("scheduler", &format!("schedule/{}/{}", self.group, self.name))
     }
 
     fn json(&self, names: &WorldNames) -> Value {
@@ -164,7 +164,7 @@ pub(super) fn resource(world: &World, operation: &str, params: &Value) -> String
     match (operation, text("Name")) {
         ("GetSchedule" | "UpdateSchedule", Some(name)) => {
             let group = text("GroupName").or_else(|| text("groupName")).unwrap_or("default");
-            format!("arn:aws:scheduler:{}:{}:schedule/{group}/{name}", world.names.region, world.names.account)
+            world.names.arn("scheduler", &format!("schedule/{group}/{name}"))
         }
         _ => "*".into(),
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::No;
+use super::{No, text};
 use crate::sandbox::{
     names::WorldNames,
     world::{Moment, World},
@@ -18,13 +18,9 @@ const PARAMETERS: [(&str, &str, &str); 2] = [
     ("/acme/prod/LOG_LEVEL", "info", "String"),
 ];
 
-fn text<'a>(params: &'a Value, name: &str) -> &'a str {
-    params[name].as_str().unwrap_or_default()
-}
-
 /// A secret's ARN.
 pub(in crate::sandbox) fn secret_arn(names: &WorldNames, name: &str) -> String {
-    format!("arn:aws:secretsmanager:{}:{}:secret:{name}-Sandbx", names.region, names.account)
+    names.arn("secretsmanager", &format!("secret:{name}-Sandbx"))
 }
 
 pub(super) fn secrets_manager(world: &mut World, operation: &str, params: &Value, now: Moment) -> Result<Value, No> {
@@ -69,7 +65,7 @@ pub(super) fn secret_resource(world: &World, params: &Value) -> String {
 }
 
 fn parameter_arn(names: &WorldNames, name: &str) -> String {
-    format!("arn:aws:ssm:{}:{}:parameter/{}", names.region, names.account, name.trim_start_matches('/'))
+    names.arn("ssm", &format!("parameter/{}", name.trim_start_matches('/')))
 }
 
 /// The ARNs of the parameters that IAM checks, separated by spaces: of each one that is named, or of the path.

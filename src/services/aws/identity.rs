@@ -5,6 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::{
@@ -145,17 +146,19 @@ impl Aws {
             .hint("use the profile of the right account, or correct the runbook's environment"))
     }
 
-    /// The fence: compares the account with the environment's.
+    /// The fence, as a step asks for it: compares the account with the environment's.
     ///
     /// # Errors
     /// `Refused` where they differ, showing both; `Misconfigured` where a rehearsal or live
     /// environment names none; as [`Aws::caller`].
-    pub async fn fence(&self) -> Result<Identity, Failure> {
-        self.wanted()?;
-        let caller = self.caller(&Patience::within(FENCE)).await?;
-        let line = format!("account {} {} {}", caller.account, caller.region, caller.role());
-        self.compare(&caller).await?;
-        Ok(Identity { system: "aws".into(), line })
+    pub fn fence(&self) -> BoxFuture<'_, Result<Option<Identity>, Failure>> {
+        Box::pin(async {
+            self.wanted()?;
+            let caller = self.caller(&Patience::within(FENCE)).await?;
+            let line = format!("account {} {} {}", caller.account, caller.region, caller.role());
+            self.compare(&caller).await?;
+            Ok(Some(Identity { system: "aws".into(), line }))
+        })
     }
 }
 

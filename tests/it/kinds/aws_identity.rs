@@ -6,10 +6,20 @@ use std::process::Command;
 use gonogo::{base::Class, runbook::AwsEnv, runbook::EnvKind};
 use serde_json::json;
 
-use super::aws::{Answer, at, caller, check, env_of, minute, mistakes, nobody, play, services};
+use super::{
+    aws::{Answer, at, caller, check, env_of, minute, mistakes, nobody, play, services},
+    ends::{Case, End, aws, contract},
+};
 use crate::moto;
 
 const KIND: &str = "aws.identity";
+
+/// Somebody else is no "not yet": who is refused is below.
+async fn case(end: End) -> Case {
+    Case::aws(&aws(end).await, "", ("account = \"12\"", "\"12\""))
+}
+
+contract!(KIND, case; sandbox: Sandbox, moto: Moto);
 
 #[tokio::test]
 async fn it_says_who_we_are() {
@@ -123,7 +133,7 @@ async fn child_with_its_own_configuration() {
     });
     env.kind = EnvKind::Rehearsal;
     match services(env).aws.fence().await {
-        Ok(identity) => println!("CHILD ok {}", identity.line),
+        Ok(identity) => println!("CHILD ok {}", identity.unwrap().line),
         Err(failure) => {
             println!("CHILD {:?} {} | {}", failure.class, failure.message, failure.hint.unwrap_or_default())
         }

@@ -33,7 +33,7 @@ async fn child_that_is_denied_and_goes_on() {
     for n in 1..=2 {
         let answer = match services.planned_end.get() {
             Some(_) => identity.check(&minute()).await.map(|seen| seen.line),
-            None => services.aws.fence().await.map(|identity| identity.line),
+            None => services.aws.fence().await.map(|identity| identity.unwrap().line),
         };
         match answer {
             Ok(line) => println!("CHILD{n} ok {line}"),

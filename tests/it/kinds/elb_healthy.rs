@@ -11,7 +11,7 @@ use std::{
 use gonogo::{base::Class, plan::Permission};
 
 use super::{
-    aws::{Answer, Proxy, Spoil, at, check, minute, mistakes, nobody, play, services},
+    aws::{Answer, at, check, minute, mistakes, nobody, play, services},
     ends::{Case, End, aws, aws_with, contract},
 };
 use crate::moto;

@@ -151,6 +151,7 @@ pub async fn holds(kind: &str, case: Case) {
     if let Some(mark) = case.mark {
         cut_short(kind, &case, mark).await;
     }
+    drop(case.keep);
 }
 
 /// Long enough for the slowest thing in the sandbox.

@@ -54,6 +54,34 @@ fn every_kind_has_its_four_places() {
     }
 }
 
+/// Systems whose tests call the contract by themselves: the suite of `ends.rs` has no end for them, or (Heroku, the
+/// web) they come with a fake of their own.
+const BY_THEMSELVES: [&str; 7] = ["command", "heroku", "http", "kubernetes", "manual", "terraform", "wait"];
+
+/// What stands at AWS, DNS or TLS is held to the contract at the sandbox at least; the rest calls it in its tests.
+#[test]
+fn every_kind_is_put_through_the_contract() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for kind in ALL {
+        let path = root.join(format!("tests/it/kinds/{}.rs", kind.name.replace('.', "_")));
+        let text = std::fs::read_to_string(path).unwrap();
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        let suite = code.lines().any(|line| line.starts_with("contract!(") && line.contains("; sandbox: Sandbox"));
+        let system = kind.name.split('.').next().unwrap();
+        let calls = |call: &str| code.contains(call);
+        let checks = calls("check_changes_nothing(") || calls(".check(");
+        let acts = calls("acts_and_restores(") || (calls(".apply(") && calls(".probe("));
+        let by_itself = match kind.bind {
+            Bind::Format => continue,
+            Bind::Check(_) => checks,
+            Bind::Action(_) => acts,
+            Bind::Both(..) => checks && acts,
+        };
+        let held = suite || (by_itself && BY_THEMSELVES.contains(&system));
+        assert!(held, "{}: nothing holds it to the contract (`contract!` in tests/it/kinds/ends.rs)", kind.name);
+    }
+}
+
 #[test]
 fn every_example_belongs_to_a_kind() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks/kinds");

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
-use gonogo::base::Class;
+use gonogo::{base::Class, plan::Finding};
 use serde_json::Value as Json;
 
 use super::contract::{action, attempt, attempt_of, env, points_at, services};
@@ -50,6 +50,8 @@ async fn until_a_check_holds() {
         format!("until = {{ kind = \"command\", argv = [\"/usr/bin/test\", \"-e\", \"{}\"] }}", sign.display());
     let wait = action("wait", &params, &services);
     assert!(!wait.changes());
+    let found = wait.probe(&attempt().cx, &Json::Null, false).await.unwrap();
+    assert!(matches!(found, Finding::NotDone { .. }), "{found:?}");
     let short = attempt_of(Duration::from_millis(300), std::collections::BTreeMap::new());
     assert_eq!(wait.apply(&short.cx, &Json::Null).await.unwrap_err().class, Class::NotYet);
     std::fs::write(&sign, "").unwrap();

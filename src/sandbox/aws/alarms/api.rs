@@ -7,8 +7,9 @@ use super::{
         No,
         cloudwatch::{
             data::{self, flag, is_period},
-            number, text,
+            number,
         },
+        text,
     },
     Alarm, State, evaluate, rule,
 };
@@ -23,7 +24,7 @@ const COMPARISONS: [&str; 4] =
 const STATISTICS: [&str; 5] = ["SampleCount", "Average", "Sum", "Minimum", "Maximum"];
 
 fn arn(world: &World, name: &str) -> String {
-    format!("arn:aws:cloudwatch:{}:{}:alarm:{name}", world.names.region, world.names.account)
+    world.names.arn("cloudwatch", &format!("alarm:{name}"))
 }
 
 /// The ARN that IAM checks: an alarm for what changes one; lists take all of them.

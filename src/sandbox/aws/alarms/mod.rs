@@ -109,7 +109,7 @@ impl Alarms {
             let mut put = json!({
                 "Namespace": "Acme/Visitors", "MetricName": metric, "Dimensions": [{ "Name": "Host", "Value": names.host }],
                 "Period": 10, "EvaluationPeriods": 2, "DatapointsToAlarm": 1, "ComparisonOperator": "GreaterThanThreshold",
-                "ActionsEnabled": true, "AlarmActions": [format!("arn:aws:sns:{}:{}:on-call", names.region, names.account)],
+                "ActionsEnabled": true, "AlarmActions": [names.arn("sns", "on-call")],
             });
             if let (Some(put), Value::Object(more)) = (put.as_object_mut(), more) {
                 put.extend(more);

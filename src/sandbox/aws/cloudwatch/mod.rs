@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use chrono::DateTime;
 use serde_json::{Value, json};
 
-use super::{Caller, No, alarms, cbor, metrics::Metric, protocol::tree, query_service};
+use super::{Caller, No, alarms, cbor, metrics::Metric, protocol::tree, query_service, text};
 use crate::sandbox::{
     http::Reply,
     world::{Moment, World, iso},
@@ -58,10 +58,6 @@ fn member(name: &str, value: &Value, time: bool) -> Node {
         }
         value => Node::leaf(name, value),
     }
-}
-
-pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_default()
 }
 
 /// A number that a form carries as text.

@@ -44,7 +44,7 @@ impl Definition {
             "awslogs-region": names.region, "awslogs-stream-prefix": group } });
         let secret = |name: &str, id: &str| {
             json!({ "name": name, "valueFrom":
-                format!("arn:aws:secretsmanager:{}:{}:secret:{id}", names.region, names.account) })
+                names.arn("secretsmanager", &format!("secret:{id}")) })
         };
         let container = json!({ "name": "app", "image": image, "cpu": 0, "essential": true, "portMappings": ports,
             "environment": [{ "name": "RAILS_ENV", "value": "production" }, { "name": "LOG_TO_STDOUT", "value": "1" }],
@@ -88,16 +88,12 @@ impl Definition {
         shown["family"] = json!(self.family);
         shown["revision"] = json!(self.revision);
         shown["status"] = json!(if self.active { "ACTIVE" } else { "INACTIVE" });
-        shown["registeredBy"] = json!(arn_of_role(names));
+        shown["registeredBy"] = json!(names.caller_arn());
         shown["requiresAttributes"] = json!([{ "name": "ecs.capability.task-eni" }]);
         shown["registeredAt"] = json!(seconds(self.registered_at));
         shown["compatibilities"] = json!(["EC2", "FARGATE"]);
         shown
     }
-}
-
-fn arn_of_role(names: &WorldNames) -> String {
-    format!("arn:aws:sts::{}:assumed-role/cutover/sandbox", names.account)
 }
 
 /// The definition of `family`, `family:revision` or an ARN.

@@ -11,7 +11,7 @@ mod task;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Caller, No};
+use super::{Caller, No, text};
 use crate::sandbox::{
     names::WorldNames,
     seed::Seed,
@@ -181,11 +181,7 @@ fn clusters(world: &World, params: &Value, now: Moment) -> Value {
 }
 
 fn arn(names: &WorldNames, rest: &str) -> String {
-    format!("arn:aws:ecs:{}:{}:{rest}", names.region, names.account)
-}
-
-fn text<'a>(params: &'a Value, name: &str) -> &'a str {
-    params[name].as_str().unwrap_or_default()
+    names.arn("ecs", rest)
 }
 
 #[cfg(test)]

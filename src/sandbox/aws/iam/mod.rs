@@ -96,17 +96,12 @@ pub(super) fn authorize(world: &mut World, caller: &Caller<'_>, service: &str) -
             Verdict::NotAllowed => format!("because no identity-based policy allows the {action} action"),
             Verdict::Denied(_) => "with an explicit deny in an identity-based policy".to_owned(),
         };
-        let who = caller_arn(&world.names);
+        let who = world.names.caller_arn();
         let (status, code) = service.denied(caller.asked);
         let message = format!("User: {who} is not authorized to perform: {action} on resource: {resource} {because}");
         return Err((status, code, message));
     }
     Ok(())
-}
-
-/// Who asks, as `GetCallerIdentity` says it.
-fn caller_arn(names: &WorldNames) -> String {
-    format!("arn:aws:sts::{}:assumed-role/cutover/sandbox", names.account)
 }
 
 /// A gap of this table, not of the policy: it must not pass for a permission, in neither direction.
@@ -123,7 +118,7 @@ fn arn(names: &WorldNames, service: &str, resource: &str) -> String {
     if resource.starts_with("arn:") {
         return resource.to_owned();
     }
-    format!("arn:aws:{service}:{}:{}:{resource}", names.region, names.account)
+    names.arn(service, resource)
 }
 
 /// Part of the table: what is asked of a service.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    super::{Caller, No, md5},
+    super::{Caller, No, md5, text},
     queue::{Message, Place, Queue, Work},
 };
 use crate::sandbox::world::{Moment, World, after};
@@ -24,10 +24,6 @@ const NUMBERS: [(&str, i64, i64, i64); 5] = [
     ("VisibilityTimeout", 0, 43_200, 30),
 ];
 
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_default()
-}
-
 /// The queue that a request names, by URL or name.
 fn name(params: &Value) -> &str {
     match text(params, "QueueUrl") {
@@ -37,7 +33,7 @@ fn name(params: &Value) -> &str {
 }
 
 fn arn(world: &World, name: &str) -> String {
-    format!("arn:aws:sqs:{}:{}:{name}", world.names.region, world.names.account)
+    world.names.arn("sqs", name)
 }
 
 /// The ARN that IAM checks; a list takes all queues.

@@ -44,7 +44,7 @@ impl Queues {
             queue
         };
         let mut list = vec![queue("acme-jobs", 12), queue("acme-jobs-dead", 0), queue("acme-mail", 4)];
-        let dead = format!("arn:aws:sqs:{}:{}:acme-jobs-dead", names.region, names.account);
+        let dead = names.arn("sqs", "acme-jobs-dead");
         let redrive = json!({ "deadLetterTargetArn": dead, "maxReceiveCount": 3 }).to_string();
         for queue in list.iter_mut().filter(|queue| queue.name != "acme-jobs-dead") {
             queue.attributes.insert("RedrivePolicy".into(), redrive.clone());
