@@ -193,7 +193,7 @@ pub(super) fn words(error: &(dyn Error + 'static)) -> String {
     for (n, cause) in causes.iter().enumerate() {
         let layer = LAYERS.contains(&cause.as_str()) && n + 1 < causes.len();
         // Some print their causes themselves.
-        let twice = said.last().is_some_and(|before| before.contains(cause.as_str()));
+        let twice = said.last().is_some_and(|before| before.ends_with(cause.as_str()));
         if !layer && !twice && !cause.is_empty() {
             said.push(cause);
         }
