@@ -15,6 +15,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 pub(super) use super::renew::Renew;
 use super::{
     call::{ATTEMPT, Again, CONNECT, Call, Effect, Trouble},
+    signed,
     skew::skew,
 };
 use crate::base::{Class, Failure, clean_line};
@@ -244,13 +245,17 @@ where
                 Failure::new(Class::Misconfigured, format!("{} {} cannot be sent", call.service, call.operation));
             Trouble { failure: failure.because(cause()), again: Again::No }
         }
-        // A proxy or a broken server on the way: the body is not AWS's, but the status still says no.
+        // A proxy or a broken server on the way: the status still says no.
         SdkError::ResponseError(answer) if answer.raw().status().as_u16() >= 300 => {
+            // The SDK cannot read it in this service's protocol; it may still be AWS's words in another one.
             let status = answer.raw().status().as_u16();
             let body = answer.raw().body().bytes().unwrap_or_default();
-            let words = Said { status, foreign: true, ..Said::default() };
-            let Trouble { failure, again } = said(call, &words, renew);
-            Trouble { failure: failure.because(unread(body, &cause())), again }
+            let answer = signed::Answer { status, headers: Vec::new(), body: body.to_vec() };
+            let (trouble, foreign) = signed::refused(call, &answer, renew);
+            if !foreign {
+                return trouble;
+            }
+            Trouble { failure: trouble.failure.because(unread(body, &cause())), ..trouble }
         }
         SdkError::ResponseError(answer) => {
             garbled(call, &unread(answer.raw().body().bytes().unwrap_or_default(), &cause()))

@@ -95,8 +95,11 @@ pub async fn live(book: Book<'_>, policy: &Json) -> Night {
         Some(HerokuEnv { app: at.heroku_app.clone(), endpoint: Some(at.heroku.clone()), ..HerokuEnv::default() });
     env.dns.authoritative.clone_from(&at.authoritative);
     env.dns.resolvers.clone_from(&at.resolvers);
+    env.dns.parents.clone_from(&at.parents);
     env.http.resolve_only_by_dns = true;
     env.http.default_port = Some(at.web_port);
+    env.http.default_tls_port = Some(at.tls_port);
+    env.http.ca = Some(at.ca.clone());
 
     let resolver = Resolver::new(&runbook, &env);
     let fill = |secret: &SecretRef| SecretRef { source: resolver.secret(secret).0, ..secret.clone() };

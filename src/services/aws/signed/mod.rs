@@ -22,7 +22,10 @@ use aws_sigv4::{
 };
 use serde_json::Value as Json;
 
-pub(super) use self::request::{Method, Request};
+pub(super) use self::{
+    refusal::refused,
+    request::{Method, Request},
+};
 use super::{
     Aws, Patience,
     call::{ATTEMPT, Again, CONNECT, Call, Trouble},

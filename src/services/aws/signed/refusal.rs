@@ -13,6 +13,11 @@ use super::{
 
 /// The trouble that an answer with a bad status is.
 pub(super) fn read(call: &Call<'_>, answer: &Answer, renew: &Renew) -> Trouble {
+    refused(call, answer, renew).0
+}
+
+/// As [`read`], and whether the answer was not AWS's.
+pub(in super::super) fn refused(call: &Call<'_>, answer: &Answer, renew: &Renew) -> (Trouble, bool) {
     let id = [answer.header("x-amzn-requestid"), answer.header("x-amz-request-id")];
     let mut request_id = id.into_iter().find(|id| !id.is_empty()).unwrap_or_default().to_owned();
     let text = answer.text();
@@ -31,7 +36,12 @@ pub(super) fn read(call: &Call<'_>, answer: &Answer, renew: &Renew) -> Trouble {
         json(answer)
     };
     let foreign = code.is_empty() && !answer.body.is_empty();
-    said(call, &Said { status: answer.status, code: &code, message: &message, request_id: &request_id, foreign }, renew)
+    let said = said(
+        call,
+        &Said { status: answer.status, code: &code, message: &message, request_id: &request_id, foreign },
+        renew,
+    );
+    (said, foreign)
 }
 
 fn json(answer: &Answer) -> (String, String) {
