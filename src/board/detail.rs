@@ -52,6 +52,7 @@ impl Detail {
             }
         };
         add("owner", Role::Plain, format!("{}   kind {}   id {}", step.owner, step.kind, step.id));
+        add("left out", Role::Warn, step.left_out().unwrap_or_default().to_owned());
         add("why", Role::Dim, step.why.clone().unwrap_or_default());
         if let Some(stop) = &step.stop {
             add("asks", Role::Plain, format!("{} ({} decides)", stop.question, stop.decides));
@@ -65,6 +66,10 @@ impl Detail {
                 };
                 let label = if j == 0 { "criteria" } else { "" };
                 lines.push((label, Said::new(format!("{verdict}  {words}  {}", seen.line), role)));
+            }
+            for (j, left) in stop.left_out.iter().enumerate() {
+                let label = if j == 0 && stop.criteria.is_empty() { "criteria" } else { "" };
+                lines.push((label, Said::new(format!("OUT   {}  left out: {}", left.looks, left.why), Role::Warn)));
             }
             for (j, (who, go, at)) in run.votes.iter().enumerate() {
                 let (word, role) = if *go { ("GO", Role::Good) } else { ("NO-GO", Role::Bad) };

@@ -8,7 +8,7 @@ use super::{
     bar::Rollback,
     clock::Face,
     mark::Role,
-    words::{hold_words, spoken},
+    words::{hold_words, only_left_out, spoken},
 };
 use crate::{
     base::{Elapsed, Stamp, hms, short_duration},
@@ -39,7 +39,8 @@ impl Said {
 /// Everything of the three lines.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Header {
-    /// `LIVE`, `REHEARSAL`, `SANDBOX`; with `DRY RUN` behind it where no action is done.
+    /// `LIVE`, `REHEARSAL`, `SANDBOX`; with `DRY RUN` behind it where no action is done, and `PARTIAL` where something is
+    /// left out because the sandbox has not got what it needs.
     pub mode: String,
     /// How the mode is to be seen.
     pub mode_role: Role,
@@ -99,7 +100,9 @@ pub fn mode_words(outline: &Outline) -> (String, Role) {
         EnvKind::Rehearsal => ("REHEARSAL", Role::Wait),
         EnvKind::Live => ("LIVE", Role::Bad),
     };
-    if outline.dry_run { (format!("{word} DRY RUN"), Role::Wait) } else { (word.into(), role) }
+    let (word, role) = if outline.dry_run { (format!("{word} DRY RUN"), Role::Wait) } else { (word.into(), role) };
+    // Never left out either: what was not there was not proved.
+    if outline.partial() { (format!("{word} PARTIAL"), Role::Warn) } else { (word, role) }
 }
 
 impl Header {
@@ -227,6 +230,7 @@ fn standing(state: &RunState, now: Stamp) -> Option<Said> {
     if let Some(ending) = state.ended {
         let (word, role) = match ending {
             Ending::Completed => ("COMPLETED", Role::Good),
+            Ending::WithExceptions if only_left_out(state) => ("COMPLETED IN PART", Role::Warn),
             Ending::WithExceptions => ("COMPLETED WITH EXCEPTIONS", Role::Warn),
             Ending::RolledBack => ("ROLLED BACK", Role::Back),
             Ending::RolledBackInPart => ("ROLLED BACK IN PART", Role::Warn),

@@ -56,8 +56,10 @@ pub enum Mark {
     Fail,
     /// Waits for its next try.
     Retry,
-    /// Left out.
+    /// Not done.
     Skip,
+    /// Left out of a partial run.
+    Out,
     /// Done by hand.
     Hand,
     /// Taken back.
@@ -81,7 +83,7 @@ impl Mark {
             Self::Warn => "!",
             Self::Fail => "✗",
             Self::Retry => "↺",
-            Self::Skip => "⊘",
+            Self::Skip | Self::Out => "⊘",
             Self::Back | Self::Undo => "↩",
             Self::Held => "=",
         }
@@ -100,6 +102,7 @@ impl Mark {
             Self::Fail => "x",
             Self::Retry => "r",
             Self::Skip => "-",
+            Self::Out => "o",
             Self::Hand => "h",
             Self::Back | Self::Undo => "<",
             Self::Held => "=",
@@ -118,6 +121,7 @@ impl Mark {
             Self::Fail => "FAIL",
             Self::Retry => "RTRY",
             Self::Skip => "SKIP",
+            Self::Out => "OUT",
             Self::Hand => "HAND",
             Self::Back => "BACK",
             Self::Undo => "UNDO",
@@ -137,6 +141,7 @@ impl Mark {
             Self::Warn | Self::Retry => Role::Warn,
             Self::Fail => Role::Bad,
             Self::Skip => Role::Skipped,
+            Self::Out => Role::Warn,
             Self::Hand => Role::Hand,
             Self::Back | Self::Undo => Role::Back,
             Self::Held => Role::Held,
@@ -154,6 +159,7 @@ impl Mark {
 
     fn forward(state: &RunState, outline: &StepOutline, run: &StepRun) -> Self {
         match &run.forward.state {
+            StepState::Pending if outline.left_out().is_some() => Self::Out,
             StepState::Pending if outline.asks() => Self::Gate,
             StepState::Pending if !outline.changes && !outline.manual => Self::Outside,
             StepState::Pending => Self::Wait,
@@ -181,6 +187,7 @@ impl Mark {
             Gate::Done | Gate::Otherwise(Settlement::Decided | Settlement::FoundDone(_)) => Self::Done,
             Gate::Otherwise(Settlement::ByHand(_)) => Self::Hand,
             Gate::Otherwise(Settlement::Skipped(_) | Settlement::NotRun(_)) => Self::Skip,
+            Gate::Otherwise(Settlement::LeftOut(_)) => Self::Out,
             Gate::Otherwise(Settlement::FailedGoOn(_)) => Self::Warn,
         }
     }
@@ -227,6 +234,7 @@ mod tests {
             Mark::Fail,
             Mark::Retry,
             Mark::Skip,
+            Mark::Out,
             Mark::Hand,
             Mark::Back,
             Mark::Undo,

@@ -29,7 +29,10 @@ pub use mark::{Mark, Role, shown_leg};
 pub use next::Next;
 pub use row::Row;
 pub use told::{PROGRESS, Told, tell};
-pub use words::{ending_words, hold_words, number_of, settlement_words, spoken, step_words};
+pub use words::{
+    ending_words, hold_words, left_out_words, number_of, only_left_out, partial_words, settlement_words, spoken,
+    step_words,
+};
 
 use crate::{
     base::{Stamp, StepId},

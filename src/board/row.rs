@@ -18,7 +18,7 @@ pub struct Row {
     pub mark: Mark,
     /// From 1.
     pub number: usize,
-    /// One line; `(2 tries)` is added where it took more than one.
+    /// One line; `(2 tries)` is added where it took more than one, `(left out)` put before it where it is not done.
     pub title: String,
     /// Whose it is.
     pub owner: String,
@@ -81,16 +81,23 @@ pub(super) fn rows(state: &RunState, timing: &Timing, now: Stamp, face: &Face) -
             }
         };
         let tries = run.attempts.iter().filter(|attempt| attempt.what == What::Do).count();
-        let title = if tries > 1 { format!("{} ({tries} tries)", step.title) } else { step.title.clone() };
+        let out = step.left_out().is_some();
+        let title = if out {
+            format!("(left out) {}", step.title)
+        } else if tries > 1 {
+            format!("{} ({tries} tries)", step.title)
+        } else {
+            step.title.clone()
+        };
         rows.push(Row {
             id: step.id.clone(),
             mark: Mark::of(state, step, run),
             number: i + 1,
             title,
             owner: step.owner.to_string(),
-            plan: short_duration(step.planned),
+            plan: if out { String::new() } else { short_duration(step.planned) },
             actual,
-            delta,
+            delta: if out { String::new() } else { delta },
             delta_role,
             phase: heading,
             no_return: step.no_return,
@@ -122,7 +129,9 @@ fn forward_delta(state: &StepState, variance_ms: Option<i64>, starts: impl Fn() 
     };
     match (state, variance_ms) {
         (StepState::Pending, _) => (starts(), Role::Dim),
-        (StepState::Settled(Gate::Otherwise(Settlement::NotRun(_))), _) => (String::new(), Role::Dim),
+        (StepState::Settled(Gate::Otherwise(Settlement::NotRun(_) | Settlement::LeftOut(_))), _) => {
+            (String::new(), Role::Dim)
+        }
         (_, Some(ms)) => signed(ms),
         (_, None) => (String::new(), Role::Plain),
     }

@@ -2,7 +2,7 @@
 
 use super::{
     mark::Role,
-    words::{ending_words, hold_words, number_of, settlement_words, spoken},
+    words::{ending_words, hold_words, number_of, partial_words, settlement_words, spoken},
 };
 use crate::{
     base::{Stamp, StepId, short_duration},
@@ -46,7 +46,8 @@ pub fn tell(state: &RunState, envelope: &Envelope) -> Option<Told> {
                 "run {} of {} in {}, by {} from {}",
                 opened.run, outline.runbook, outline.env.name, opened.operator, opened.from
             );
-            ("open", text, Role::Strong, true)
+            let partial = partial_words(outline).map(|words| format!("; {words}")).unwrap_or_default();
+            ("open", text + &partial, Role::Strong, true)
         }
         Event::Resumed(resumed) => {
             ("open", format!("taken up again by {} from {}", resumed.operator, resumed.from), Role::Strong, true)

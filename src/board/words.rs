@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::mark::Role;
 use crate::{
     base::StepId,
-    run::{Ending, Hold, HoldWhy, Outline, RunState, Settlement},
+    run::{Ending, Gate, Hold, HoldWhy, Outline, RunState, Settlement, StepRun, StepState},
 };
 
 /// `38s`, `3m20s`, `1h02m`: a duration as people say it.
@@ -59,11 +59,51 @@ pub fn ending_words(ending: Ending, state: &RunState) -> &'static str {
     match ending {
         Ending::Completed if dry => "everything was looked at, nothing was done",
         Ending::Completed => "everything is done",
+        Ending::WithExceptions if only_left_out(state) => "done in part: what could not run here was left out",
         Ending::WithExceptions => "done, with steps skipped, failed or done by hand",
         Ending::RolledBack => "everything was taken back",
         Ending::RolledBackInPart => "taken back, but not everything",
         Ending::Aborted => "stopped; nothing was undone",
     }
+}
+
+/// True where nothing else stands against a run than that it was partial.
+#[must_use]
+pub fn only_left_out(state: &RunState) -> bool {
+    let exception = |step: &StepRun| {
+        use Settlement::{ByHand, FailedGoOn, Skipped};
+        matches!(step.forward.state, StepState::Settled(Gate::Otherwise(ByHand(_) | Skipped(_) | FailedGoOn(_))))
+    };
+    state.outline.as_ref().is_some_and(|outline| outline.partial()) && !state.steps.iter().any(exception)
+}
+
+/// `9 steps, 3 criteria`: what a partial run leaves out; `None` where it is whole.
+#[must_use]
+pub fn left_out_words(outline: &Outline) -> Option<String> {
+    let count = outline.left_out();
+    let counted = |n: usize, one: &str, many: &str| match n {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        n => Some(format!("{n} {many}")),
+    };
+    let parts = [
+        counted(count.steps, "step", "steps"),
+        counted(count.criteria, "criterion", "criteria"),
+        counted(count.watches, "watch", "watches"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// `PARTIAL: 9 steps, 3 criteria are left out: no PostgreSQL …; apt-get install postgresql`, for where a partial run
+/// is announced.
+#[must_use]
+pub fn partial_words(outline: &Outline) -> Option<String> {
+    let what = left_out_words(outline)?;
+    let verb = if what.starts_with("1 ") && !what.contains(',') { "is" } else { "are" };
+    let why: Vec<String> = outline.lacks.iter().map(|lack| format!("no {} ({})", lack.what, lack.why)).collect();
+    let install = outline.lacks.first().map(|lack| format!("; to run everything: {}", lack.install));
+    Some(format!("PARTIAL: {what} {verb} left out: {}{}", why.join(", "), install.unwrap_or_default()))
 }
 
 /// How a step was settled without an attempt, as a fragment.
@@ -76,5 +116,6 @@ pub fn settlement_words(settlement: &Settlement) -> (String, Role) {
         Settlement::Skipped(reason) => (format!("skipped: {reason}"), Role::Skipped),
         Settlement::FailedGoOn(reason) => (format!("failed, going on: {reason}"), Role::Warn),
         Settlement::NotRun(reason) => (format!("not part of this run: {reason}"), Role::Dim),
+        Settlement::LeftOut(reason) => (format!("left out: {reason}"), Role::Warn),
     }
 }

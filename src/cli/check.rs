@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use super::{Exit, Outcome, colour, print, say, setup};
 use crate::{
     base::Redactor,
+    board::partial_words,
     kinds::Kinds,
     plan::{self, Options},
     run::Mode,
@@ -29,6 +30,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Outcome {
     let mut worst = Exit::Done;
     let mut all = Vec::new();
+    let mut partial = Vec::new();
     for path in &args.runbooks {
         let bytes = setup::read(path)?;
         let hash = crate::runbook::sha256_hex(&bytes);
@@ -38,12 +40,20 @@ pub(super) fn run(args: &Args) -> Outcome {
         let runbook = parsed.runbook.filter(|_| !diagnostics.has_errors());
         for env in runbook.iter().flat_map(|runbook| &runbook.envs) {
             let Some(runbook) = &runbook else { continue };
+            #[cfg(feature = "sandbox")]
+            let env = super::world::with_lacks(env.clone(), runbook);
+            #[cfg(not(feature = "sandbox"))]
+            let env = env.clone();
             let mode = if env.kind == EnvKind::Live { Mode::Run } else { Mode::Rehearse };
             let options = Options { mode, dry_run: false, from: None, until: None, source_hash: hash.clone() };
-            let secrets = setup::secrets(runbook, env);
+            let secrets = setup::secrets(runbook, &env);
             let kinds = Kinds(Services::new(env.clone(), &secrets, Arc::new(Redactor::default())));
-            if let Err(mistakes) = plan::build(runbook, env, &kinds, &options) {
-                diagnostics.extend(mistakes);
+            match plan::build(runbook, &env, &kinds, &options) {
+                Ok(plan) => partial.extend(
+                    partial_words(&plan.outline)
+                        .map(|words| format!("{shown}: in {} on this machine: {words}", env.name)),
+                ),
+                Err(mistakes) => diagnostics.extend(mistakes),
             }
         }
         let errors = diagnostics.count(Severity::Error);
@@ -65,6 +75,8 @@ pub(super) fn run(args: &Args) -> Outcome {
         };
         let found = format!("{}, {}", plural(errors, "error"), plural(warnings, "warning"));
         say(&format!("{shown}: {what}: {found}"));
+        // No mistake of the file: another machine runs the whole of it.
+        partial.drain(..).for_each(|words| say(&words));
     }
     if args.json {
         let json = if let [one] = all.as_slice() { one.clone() } else { serde_json::Value::from(all) };

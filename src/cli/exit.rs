@@ -90,7 +90,7 @@ impl Exit {
             Self::StepFailed => "a step failed and waits for a decision; nothing was rolled back",
             Self::RolledBack => "everything was rolled back",
             Self::RollbackFailed => "the rollback is not whole: a step could not be undone, or waits for a decision",
-            Self::Exceptions => "done, with steps skipped, failed or done by hand; the report names them",
+            Self::Exceptions => "done, with steps skipped, failed, left out or done by hand; the report names them",
             Self::Aborted => "aborted by a person; nothing was undone",
             Self::Busy => "another process drives this run",
             Self::Newer => "the run was recorded by a newer version of gonogo",

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     base::{Class, PersonId, Redactor},
+    board::partial_words,
     conductor::{Clock, Conductor, End, Parts},
     journal::{Journal, JournalThread},
     log::{EventLog, InputSender, Playhead, Said},
@@ -196,6 +197,9 @@ fn farewell(end: &End, run: &str) -> Exit {
         }
         None => say(&format!("held and recorded: gonogo resume {run}")),
     }
+    if let Some(words) = end.state.outline.as_ref().and_then(|outline| partial_words(outline)) {
+        say(&words);
+    }
     exit
 }
 
@@ -231,7 +235,11 @@ async fn begin(
 /// Compares every account and app of the plan with the environment's, before the first step.
 async fn preflight(plan: &Plan) -> Result<Vec<Identity>, Problem> {
     let mut identities: Vec<Identity> = Vec::new();
-    for step in &plan.steps {
+    for (outline, step) in plan.outline.steps.iter().zip(&plan.steps) {
+        // What is left out is asked nothing.
+        if outline.left_out().is_some() {
+            continue;
+        }
         let back = if let BoundRollback::Action(action) = &step.rollback { Some(action) } else { None };
         let actions = step.action.iter().chain(back);
         let checks = step.precheck.iter().chain(&step.verify).chain(&step.criteria);

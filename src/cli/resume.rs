@@ -50,7 +50,9 @@ pub(super) fn run(args: Args, state: Option<&Path>) -> Outcome {
     }
     let bytes = dir.runbook().map_err(refused)?;
     let book = setup::book(bytes, "runbook.toml")?;
-    let env = setup::env(&book.runbook, Some(outline.env.name.as_str()))?;
+    let mut env = setup::env(&book.runbook, Some(outline.env.name.as_str()))?;
+    // What was left out stays left out, also where it could be done by now.
+    env.sandbox.lacks.clone_from(&outline.lacks);
     args.show.fits(env.kind)?;
     let operator = match &args.show.operator {
         Some(_) => operator(&book.runbook, args.show.operator.as_deref(), env.kind)?,

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{Exit, Outcome, Problem, exit_of, print, run::refused, say, state_dir};
 use crate::{
     base::hms,
+    board::{only_left_out, partial_words},
     journal::{Load, Pin, Run, RunDir, find, runs},
     run::{Ending, Envelope, Outline, RunState},
 };
@@ -91,8 +92,15 @@ pub(super) fn verdict(load: &Load) -> String {
     }
 }
 
+/// Where a run stands, in words. What was left out is never silent.
+fn words(state: &RunState) -> String {
+    let partial = state.outline.as_ref().is_some_and(|outline| outline.partial());
+    format!("{}{}", word(state), if partial { ", PARTIAL" } else { "" })
+}
+
 fn word(state: &RunState) -> &'static str {
     match state.ended {
+        Some(Ending::WithExceptions) if only_left_out(state) => "done in part",
         Some(Ending::Completed) => "done",
         Some(Ending::WithExceptions) => "done with exceptions",
         Some(Ending::RolledBack) => "rolled back",
@@ -114,13 +122,13 @@ fn list(state: &Path, json: bool) -> Outcome {
         let plan: Option<Outline> = dir.plan().ok().and_then(|plan| serde_json::from_slice(&plan).ok());
         let (title, env) = plan.map_or(("?".into(), "?".into()), |p| (p.title, p.env.name.to_string()));
         let (word, took, settled, steps) = match load(run) {
-            Ok((_, _, load)) if load.damage.is_some() => ("damaged", String::new(), 0, 0),
+            Ok((_, _, load)) if load.damage.is_some() => ("damaged".to_owned(), String::new(), 0, 0),
             Ok((_, state, _)) => {
                 let took = state.opened.zip(state.last).map_or(String::new(), |(from, to)| hms(to - from));
                 let settled = state.steps.iter().filter(|step| step.forward.state.settled()).count();
-                (word(&state), took, settled, state.steps.len())
+                (words(&state), took, settled, state.steps.len())
             }
-            Err(_) => ("unreadable", String::new(), 0, 0),
+            Err(_) => ("unreadable".to_owned(), String::new(), 0, 0),
         };
         rows.push((run.id.to_string(), env, word, took, settled, steps, title));
     }
@@ -138,10 +146,11 @@ fn list(state: &Path, json: bool) -> Outcome {
         return Ok(Exit::Done);
     }
     let width = rows.iter().map(|row| row.1.len()).max().unwrap_or(0);
+    let words = rows.iter().map(|row| row.2.len()).max().unwrap_or(0).max(20);
     let text: String = rows
         .iter()
         .map(|(run, env, word, took, settled, steps, title)| {
-            format!("{run}  {env:width$}  {word:<20}  {took:>8}  {settled:>3}/{steps:<3}  {title}\n")
+            format!("{run}  {env:width$}  {word:<words$}  {took:>8}  {settled:>3}/{steps:<3}  {title}\n")
         })
         .collect();
     print(&text)
@@ -163,7 +172,10 @@ fn show(run: &Run) -> Outcome {
         row("opened", opened.at.to_rfc3339());
         row("last", format!("{} (after {})", last.at.to_rfc3339(), hms(last - opened)));
     }
-    row("state", word(&state).into());
+    row("state", words(&state));
+    if let Some(partial) = partial_words(outline) {
+        row("left out", partial);
+    }
     row("steps", format!("{settled} of {} settled", state.steps.len()));
     row("journal", verdict(&load));
     row("kept in", run.path.display().to_string());

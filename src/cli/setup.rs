@@ -62,7 +62,7 @@ pub(super) fn wrong(diagnostics: &Diagnostics) -> Problem {
 pub(super) fn env(runbook: &Runbook, name: Option<&str>) -> Result<Env, Problem> {
     let env = find(runbook, name)?.clone();
     #[cfg(feature = "sandbox")]
-    let env = super::world::named(env)?;
+    let env = super::world::with_lacks(super::world::named(env)?, runbook);
     Ok(env)
 }
 

@@ -1,11 +1,14 @@
 //! The built-in world: attached to a run in a sandbox environment, or alone (`gonogo sandbox`).
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use super::{Exit, Outcome, Problem, print, say};
 use crate::{
-    runbook::{AwsEnv, Env, EnvKind, HerokuEnv},
-    sandbox::{Config, Fault, Policy, Sandbox, WorldNames},
+    runbook::{AwsEnv, Env, EnvKind, HerokuEnv, Lack, Runbook, SecretRef, SecretSource},
+    sandbox::{self, Config, Fault, Policy, Programs, Sandbox, Server, WorldNames},
 };
 
 /// The seed where nobody names one: every rehearsal of the shipped runbook is the same.
@@ -65,6 +68,42 @@ pub(super) fn named(mut env: Env) -> Result<Env, Problem> {
         env.heroku = Some(HerokuEnv { app: world.app, ..HerokuEnv::default() });
     }
     Ok(env)
+}
+
+/// The server of the sandbox that a secret leads to.
+fn server_of(secret: &SecretRef) -> Option<Server> {
+    match &secret.source {
+        SecretSource::HerokuConfig(name) => Server::of_heroku_config(name),
+        SecretSource::AwsSecret(id) => Server::of_aws_secret(id),
+        SecretSource::AwsParameter(name) => Server::of_aws_parameter(name),
+        SecretSource::Env(_) | SecretSource::File(_) | SecretSource::Command(_) => None,
+    }
+}
+
+/// A sandbox environment with what it has not got on this machine, of what the runbook's secrets lead to; other
+/// environments stay as they are.
+pub(super) fn with_lacks(mut env: Env, runbook: &Runbook) -> Env {
+    if env.kind != EnvKind::Sandbox {
+        return env;
+    }
+    let secrets: Vec<(String, Server)> = super::setup::secrets(runbook, &env)
+        .into_iter()
+        .filter_map(|secret| Some((secret.name.clone(), server_of(&secret)?)))
+        .collect();
+    if secrets.is_empty() {
+        return env;
+    }
+    let mut missing = Programs::find().missing();
+    missing.retain(|(server, _)| secrets.iter().any(|(_, of)| of == server));
+    let install = sandbox::install(&missing.iter().map(|(server, _)| *server).collect::<BTreeSet<_>>());
+    let lack = |(server, why): (Server, String)| Lack {
+        what: server.name().to_owned(),
+        why,
+        install: install.clone(),
+        secrets: secrets.iter().filter(|(_, of)| *of == server).map(|(name, _)| name.clone()).collect(),
+    };
+    env.sandbox.lacks = missing.into_iter().map(lack).collect();
+    env
 }
 
 /// Brings the world of a sandbox environment up and points the environment at it; other environments

@@ -3,7 +3,7 @@
 
 use crate::{
     base::{StepId, short_duration},
-    board::{Board, Face, spoken, tell},
+    board::{Board, Face, partial_words, spoken, tell},
     run::{Envelope, Event, Leg, Opened, Outcome, RunState, StepState, Timing, What},
 };
 
@@ -119,6 +119,7 @@ fn heading(opened: &Opened, after: &RunState, envelope: &Envelope, face: &Face) 
         Some(i) => format!("No return at step {}: {}.", i + 1, outline.steps[i].title),
         None => "No point of no return.".into(),
     };
+    lines.extend(partial_words(outline).map(|words| format!("{words}.")));
     lines.push(format!("{} steps, {planned} by plan, {}{window}. {no_return}", header.steps, header.ends));
     lines
 }

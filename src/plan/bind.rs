@@ -21,6 +21,8 @@ pub(super) struct Binder<'a> {
     pub(super) canonical: String,
     /// Every secret that a kind was given so far.
     pub(super) secrets: BTreeSet<String>,
+    /// Those that were given since somebody last took them.
+    pub(super) given: BTreeSet<String>,
 }
 
 impl<'a> Binder<'a> {
@@ -32,6 +34,7 @@ impl<'a> Binder<'a> {
             refs: Vec::new(),
             canonical: String::new(),
             secrets: BTreeSet::new(),
+            given: BTreeSet::new(),
         }
     }
 
@@ -93,7 +96,8 @@ impl<'a> Binder<'a> {
         let (resolved, found) = self.resolver.kind_table(table);
         self.canonical.push_str(&table.kind);
         self.canonical.push_str(&canonical(&resolved.params));
-        resolved.params.entries.iter().for_each(|entry| name_secrets(&entry.value, &mut self.secrets));
+        resolved.params.entries.iter().for_each(|entry| name_secrets(&entry.value, &mut self.given));
+        self.secrets.extend(self.given.iter().cloned());
         if !found.is_empty() {
             self.mistakes.extend(found);
             return None;

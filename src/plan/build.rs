@@ -7,10 +7,17 @@ use std::{
     time::Duration,
 };
 
-use super::{Action, Bound, BoundRollback, BoundWatch, Plan, Registry, bind::Binder};
+use super::{
+    Action, Bound, BoundRollback, BoundWatch, Plan, Registry,
+    bind::Binder,
+    lacking::{Lacking, leave_out},
+};
 use crate::{
     base::StepId,
-    run::{Doubt, EnvOutline, Mode, Outline, StepOutline, StopOutline, Treatment, Undo, WatchOutline, WindowOutline},
+    run::{
+        Doubt, EnvOutline, LeftOut, Mode, Outline, StepOutline, StopOutline, Treatment, Undo, WatchOutline,
+        WindowOutline,
+    },
     runbook::{
         Clocks, Code, Diagnostic, Env, EnvKind, OnFail, Resolver, Rollback, Runbook, Step, Watch, canonical, sha256_hex,
     },
@@ -53,18 +60,37 @@ pub fn build(
     let treatments = treatments(&steps, &position, options);
     let mut outlines = Vec::with_capacity(steps.len());
     let mut bound = Vec::with_capacity(steps.len());
+    let lacking = Lacking::of(env);
+    let mut out: HashSet<StepId> = HashSet::new();
     for (i, step) in steps.iter().enumerate() {
-        let (outline, parts) = one(&mut binder, runbook, &steps, i, treatments[i].clone());
+        let (mut outline, parts) = one(&mut binder, runbook, &steps, i, treatments[i].clone(), lacking);
+        // What builds on a step that is left out has nothing to build on.
+        if let Some(on) = parts.refs.iter().find(|id| out.contains(*id)) {
+            leave_out(&mut outline, format!("it builds on `{on}`, which is left out"));
+        }
+        if outline.left_out().is_some() {
+            out.insert(step.id.clone());
+        }
         refer(&mut binder, step, i, &position);
         outlines.push(outline);
         bound.push(Arc::new(parts));
     }
     let mut watch_outlines = Vec::new();
     let mut watches = Vec::new();
+    let mut watches_left_out = Vec::new();
     for watch in runbook.watches.iter().filter(|watch| here(&watch.only)) {
-        if let Some((outline, parts)) = watch_of(&mut binder, watch) {
-            watch_outlines.push(outline);
-            watches.push(parts);
+        binder.given.clear();
+        let Some((outline, parts)) = watch_of(&mut binder, watch) else { continue };
+        let builds_on = parts.refs.iter().find(|id| out.contains(*id));
+        let builds_on = builds_on.map(|id| format!("it builds on `{id}`, which is left out"));
+        match lacking.reason(&binder.given).or(builds_on) {
+            Some(why) => {
+                watches_left_out.push(LeftOut { looks: format!("{}: {}", outline.title, outline.looks), why });
+            }
+            None => {
+                watch_outlines.push(outline);
+                watches.push(parts);
+            }
         }
     }
     if !binder.mistakes.is_empty() {
@@ -88,6 +114,8 @@ pub fn build(
         people: runbook.people.clone(),
         steps: outlines,
         watches: watch_outlines,
+        lacks: lacking.all(),
+        watches_left_out,
     };
     Ok(Plan { outline, steps: bound, watches, secrets: binder.secrets })
 }
@@ -129,9 +157,11 @@ fn one(
     steps: &[&Step],
     i: usize,
     treatment: Treatment,
+    lacking: Lacking<'_>,
 ) -> (StepOutline, Bound) {
     let step = steps[i];
     binder.refs.clear();
+    binder.given.clear();
     binder.canonical = format!("{}\n{:?}\n", step.id, step.planned);
     let title = binder.text(&step.title);
     let why = step.why.as_ref().map(|why| binder.text(why));
@@ -140,10 +170,19 @@ fn one(
     let action = step.action.as_ref().and_then(|table| binder.action(table));
     let verify = binder.checks(&step.verify);
     let (undo, rollback) = rollback_of(binder, step, action.as_ref());
+    let given = std::mem::take(&mut binder.given);
     let (stop, criteria) = match &step.stop {
         None => (None, Vec::new()),
         Some(stop) => {
-            let criteria = binder.checks(&stop.criteria);
+            let (mut criteria, mut left_out) = (Vec::new(), Vec::new());
+            for table in &stop.criteria {
+                binder.given.clear();
+                let Some(check) = binder.check(table) else { continue };
+                match lacking.reason(&binder.given) {
+                    Some(why) => left_out.push(LeftOut { looks: check.looks(), why }),
+                    None => criteria.push(check),
+                }
+            }
             let outline = StopOutline {
                 question: binder.text(&stop.question),
                 if_go: stop.if_go.as_ref().map(|text| binder.text(text)),
@@ -151,12 +190,13 @@ fn one(
                 voters: stop.voters.clone(),
                 decides: stop.decides.clone().unwrap_or_else(|| runbook.lead.clone()),
                 criteria: criteria.iter().map(|check| check.looks()).collect(),
+                left_out,
             };
             (Some(outline), criteria)
         }
     };
     let kind = step.action.as_ref().or(step.verify.first()).or(step.precheck.first()).map(|table| table.kind.clone());
-    let outline = StepOutline {
+    let mut outline = StepOutline {
         id: step.id.clone(),
         phase: step.phase.clone(),
         title,
@@ -193,6 +233,9 @@ fn one(
         written_hash: written_hash(step),
         rehearsed: false,
     };
+    if let Some(why) = lacking.reason(&given) {
+        leave_out(&mut outline, why);
+    }
     let refs: HashSet<StepId> = binder.refs.iter().map(|r| r.step.clone()).collect();
     let bound = Bound { precheck, action, verify, rollback, criteria, refs: refs.into_iter().collect() };
     (outline, bound)

@@ -4,6 +4,7 @@
 mod bind;
 mod build;
 pub mod contract;
+mod lacking;
 mod needs;
 mod params;
 

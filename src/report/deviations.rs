@@ -25,9 +25,13 @@ pub(super) fn of(report: &Report, events: &[(&'static str, Option<usize>, String
         }
         match step.state.as_str() {
             "skipped" => add("skip", step.line.clone()),
+            "left out" => add("left out", step.line.clone()),
             "done by hand" => add("by hand", step.line.clone()),
             "failed, went on" => add("failure", format!("went on: {}", step.line)),
             _ => {}
+        }
+        for criterion in &step.left_out_criteria {
+            add("left out", format!("criterion {criterion}"));
         }
         if step.undo.as_ref().is_some_and(|undo| undo.state != "undone") {
             let state = step.undo.as_ref().map(|undo| undo.state.as_str()).unwrap_or_default();

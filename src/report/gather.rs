@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     base::{PersonId, Stamp, StepId},
-    board::{Board, Face, ending_words, hold_words, settlement_words},
+    board::{Board, Face, ending_words, hold_words, partial_words, settlement_words},
     run::{
         AttemptRun, Budget, Decision, Envelope, Event, Gate, Hold, Intended, LegRun, Opened, Outcome, Outline,
         RunState, Settlement, StepOutline, StepRun, StepState, StepTiming, Timing, What, Why,
@@ -76,6 +76,7 @@ pub(super) fn gather<'e>(envelopes: impl IntoIterator<Item = &'e Envelope>, anch
         ended: state.ended.map(|_| last.at),
         last: last.at,
         ending: ending(&state),
+        partial: partial_words(&outline),
         plan: plan(&outline, &timing, opening, last),
         steps,
         decisions: std::mem::take(&mut said.decisions),
@@ -295,6 +296,12 @@ fn step(i: usize, outline: &StepOutline, run: &StepRun, times: &StepTiming, said
         kind: outline.kind.clone(),
         state,
         line,
+        left_out_criteria: outline
+            .stop
+            .iter()
+            .flat_map(|stop| &stop.left_out)
+            .map(|left| format!("{}: {}", left.looks, left.why))
+            .collect(),
         planned_seconds: seconds(times.planned),
         actual_seconds: times.actual.map(seconds),
         waited_seconds: seconds(times.waited),
@@ -341,6 +348,7 @@ fn state_words(leg: &LegRun, line: Option<&str>) -> (String, String) {
                 Settlement::Skipped(_) => "skipped",
                 Settlement::FailedGoOn(_) => "failed, went on",
                 Settlement::NotRun(_) => "not run",
+                Settlement::LeftOut(_) => "left out",
             };
             let (words, _) = settlement_words(settlement);
             let reason = words.split_once(": ").map(|(_, reason)| reason.to_owned());

@@ -90,6 +90,9 @@ impl Page<'_> {
             r.mode,
             code(&r.run)
         );
+        if let Some(partial) = &r.partial {
+            line!(out, "**{}.**\n", escape(partial));
+        }
         line!(out, "| | |\n|---|---|");
         let mut row = |name: &str, value: String| {
             if !value.is_empty() {

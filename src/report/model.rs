@@ -42,6 +42,9 @@ pub struct Report {
     pub last: DateTime<Utc>,
     /// How it ended, or where it stands.
     pub ending: String,
+    /// What a partial run left out, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partial: Option<String>,
     /// Planned and actual.
     pub plan: PlanReport,
     /// The steps, in the order of the file.
@@ -108,11 +111,14 @@ pub struct StepReport {
     pub owner: String,
     /// Kind of its action or check.
     pub kind: String,
-    /// `done`, `failed`, `skipped`, `done by hand`, `not run`, `not started`, ….
+    /// `done`, `failed`, `skipped`, `done by hand`, `not run`, `left out`, `not started`, ….
     pub state: String,
     /// What it says it did, or why it was settled so.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub line: String,
+    /// Criteria of its stop point that nobody looked at, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out_criteria: Vec<String>,
     /// As planned.
     pub planned_seconds: f64,
     /// At work.

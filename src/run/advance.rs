@@ -86,7 +86,7 @@ fn run_watches(state: &RunState, outline: &Outline) -> Vec<Event> {
         // A step that asks has not started; one that is left out of this run never does.
         let begun = |id: &StepId| {
             state.step(id).is_some_and(|(_, step)| match &step.forward.state {
-                StepState::Settled(Gate::Otherwise(Settlement::NotRun(_))) => false,
+                StepState::Settled(Gate::Otherwise(Settlement::NotRun(_) | Settlement::LeftOut(_))) => false,
                 StepState::Settled(_) => true,
                 _ => step.forward.began.is_some(),
             })
@@ -165,8 +165,12 @@ fn go_on(state: &RunState, outline: &Outline, now: Stamp) -> Vec<Event> {
             continue;
         }
         if run.state == StepState::Pending {
-            if let Treatment::Leave(reason) = &step.treatment {
-                let settlement = Settlement::NotRun(reason.clone());
+            let left = match &step.treatment {
+                Treatment::Leave(reason) => Some(Settlement::NotRun(reason.clone())),
+                Treatment::LeftOut(reason) => Some(Settlement::LeftOut(reason.clone())),
+                Treatment::Do | Treatment::ReadOnly => None,
+            };
+            if let Some(settlement) = left {
                 events.push(Event::Settled { step: step.id.clone(), back: false, settlement });
                 return events;
             }
@@ -204,5 +208,6 @@ fn ending(state: &RunState) -> Ending {
         StepState::Settled(Gate::Done | Gate::Otherwise(_)) => true,
         _ => false,
     });
-    if plain { Ending::Completed } else { Ending::WithExceptions }
+    let partial = state.outline.as_ref().is_some_and(|outline| outline.partial());
+    if plain && !partial { Ending::Completed } else { Ending::WithExceptions }
 }

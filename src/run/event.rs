@@ -429,6 +429,8 @@ pub enum Settlement {
     FailedGoOn(String),
     /// Not part of this run.
     NotRun(String),
+    /// Left out of this run, because the sandbox has not got what it needs.
+    LeftOut(String),
 }
 
 /// What was decided.

@@ -31,7 +31,8 @@ pub use event::{
 pub use fact::{Done, Doubt, Finding, Identity, Seen};
 pub use input::{Input, Intent, Refusal, Report, Sample};
 pub use outline::{
-    EnvOutline, Mode, Outline, StepOutline, StopOutline, Treatment, Undo, WatchOutline, WindowOutline, ms, opt_ms,
+    EnvOutline, LeftOut, LeftOutCount, Mode, Outline, StepOutline, StopOutline, Treatment, Undo, WatchOutline,
+    WindowOutline, ms, opt_ms,
 };
 pub use state::{
     AttemptRun, Criterion, Crossing, Gate, Hold, Leg, LegRun, Note, RollbackRun, RunState, StepRun, StepState,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::fact::Doubt;
 use crate::{
     base::{EnvName, PersonId, StepId, WatchId},
-    runbook::{Clocks, EnvKind, Person, Retry},
+    runbook::{Clocks, EnvKind, Lack, Person, Retry},
 };
 
 /// Durations as whole milliseconds in JSON.
@@ -95,6 +95,12 @@ pub struct Outline {
     /// The watches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub watches: Vec<WatchOutline>,
+    /// What the sandbox has not got.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<Lack>,
+    /// Watches that are left out of this run because of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watches_left_out: Vec<LeftOut>,
 }
 
 /// The environment, without its variables.
@@ -138,6 +144,8 @@ pub enum Treatment {
     ReadOnly,
     /// Not part of this run, and why (`--from`, `--until`).
     Leave(String),
+    /// Left out, because the sandbox has not got what it needs ([`Outline::lacks`]), and why. The run is partial.
+    LeftOut(String),
 }
 
 /// How a step is taken back.
@@ -253,6 +261,18 @@ pub struct StopOutline {
     /// The criteria, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub criteria: Vec<String>,
+    /// Criteria that nobody looks at in this run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A look that is left out of this run, because the sandbox has not got what it needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// What would be looked at, in words.
+    pub looks: String,
+    /// Why it is not.
+    pub why: String,
 }
 
 /// One watch.
@@ -279,7 +299,27 @@ pub struct WatchOutline {
     pub hold: bool,
 }
 
+/// How much of a runbook a partial run leaves out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeftOutCount {
+    /// Steps.
+    pub steps: usize,
+    /// Criteria of stop points.
+    pub criteria: usize,
+    /// Watches.
+    pub watches: usize,
+}
+
 impl StepOutline {
+    /// Why it is left out of a partial run.
+    #[must_use]
+    pub fn left_out(&self) -> Option<&str> {
+        match &self.treatment {
+            Treatment::LeftOut(why) => Some(why),
+            Treatment::Do | Treatment::ReadOnly | Treatment::Leave(_) => None,
+        }
+    }
+
     /// True where somebody is asked before it starts. A dry run asks nobody: nothing follows from the answer.
     #[must_use]
     pub fn asks(&self) -> bool {
@@ -304,6 +344,24 @@ impl StepOutline {
 }
 
 impl Outline {
+    /// What is left out because the sandbox has not got what it needs.
+    #[must_use]
+    pub fn left_out(&self) -> LeftOutCount {
+        let criteria = self.steps.iter().filter(|step| step.left_out().is_none()).filter_map(|step| step.stop.as_ref());
+        LeftOutCount {
+            steps: self.steps.iter().filter(|step| step.left_out().is_some()).count(),
+            criteria: criteria.map(|stop| stop.left_out.len()).sum(),
+            watches: self.watches_left_out.len(),
+        }
+    }
+
+    /// True where something is left out because the sandbox has not got what it needs: whatever it ends with, such a
+    /// run proves less than its runbook says.
+    #[must_use]
+    pub fn partial(&self) -> bool {
+        self.left_out() != LeftOutCount::default()
+    }
+
     /// Positions by id.
     #[must_use]
     pub fn index(&self) -> HashMap<StepId, usize> {

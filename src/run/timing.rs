@@ -176,7 +176,7 @@ fn to_elapsed(opened: Stamp, at: DateTime<Utc>, by: Duration) -> Elapsed {
 }
 
 fn in_plan(step: &StepOutline) -> bool {
-    !matches!(step.treatment, Treatment::Leave(_))
+    !matches!(step.treatment, Treatment::Leave(_) | Treatment::LeftOut(_))
 }
 
 /// The longest chain of planned durations along `needs`.
@@ -262,7 +262,8 @@ fn one(step: &StepOutline, run: &StepRun, ready: Elapsed, now: Stamp) -> StepTim
         (true, true) => (Some(worked + waited), Duration::ZERO),
         (true, false) => (Some(worked), waited),
     };
-    let not_run = matches!(leg.state, StepState::Settled(Gate::Otherwise(Settlement::NotRun(_))));
+    let not_run =
+        matches!(leg.state, StepState::Settled(Gate::Otherwise(Settlement::NotRun(_) | Settlement::LeftOut(_))));
     let actual = actual.filter(|_| !not_run);
     let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
     let variance_ms = actual.map(|actual| millis(actual) - millis(step.planned));

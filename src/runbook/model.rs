@@ -191,6 +191,29 @@ pub struct SandboxEnv {
     pub policy: Option<String>,
     /// Where the old and new values differ from the built-in story: zone, host, cluster, app, ….
     pub world: BTreeMap<String, String>,
+    /// What of it is not on this machine. No key of the file: found out where the run starts.
+    pub lacks: Vec<Lack>,
+}
+
+/// Something that a sandbox environment has not got, so that what needs it is left out of the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lack {
+    /// `PostgreSQL`, `Redis`.
+    pub what: String,
+    /// Why it is not there, as a fragment after the name: `initdb and postgres were not found`.
+    pub why: String,
+    /// The one command that installs everything that is lacking.
+    pub install: String,
+    /// Names of the secrets that lead there: what is given one of them is left out.
+    pub secrets: Vec<String>,
+}
+
+impl Lack {
+    /// Why a step is left out, in a line: what is lacking, and what installs it.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        format!("no {} on this machine ({}); {}", self.what, self.why, self.install)
+    }
 }
 
 /// `[secrets] name = { … }`.

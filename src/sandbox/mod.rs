@@ -32,6 +32,7 @@
 
 mod aws;
 mod config;
+mod data;
 mod dns;
 mod fault;
 mod heroku;
@@ -50,6 +51,7 @@ mod xml;
 
 pub use aws::iam::{Authorization, BadPolicy, Policy, Verdict};
 pub use config::{Config, Endpoints, StartError};
+pub use data::{Programs, Server, install};
 pub use fault::{BadFault, FAULTS, Fault};
 pub use names::{BadName, WorldNames};
 pub use serve::Sandbox;

@@ -164,12 +164,8 @@ pub(super) fn heroku(names: &WorldNames, seed: &mut Seed, now: Moment) -> Heroku
         formation("web", 2, "bundle exec puma -C config/puma.rb"),
         formation("worker", 2, "bundle exec sidekiq"),
     ];
-    let vars = [
-        ("DATABASE_URL", "postgres://shop:sandbox-old-database-password@127.0.0.1:5432/shop"),
-        ("LOG_LEVEL", "info"),
-        ("REDIS_URL", "redis://:sandbox-old-redis-password@127.0.0.1:6379/0"),
-        ("SECRET_KEY_BASE", "sandbox-secret-key-base"),
-    ];
+    let data = super::data::HEROKU.map(|(name, _, url)| (name, url));
+    let vars = [("LOG_LEVEL", "info"), ("SECRET_KEY_BASE", "sandbox-secret-key-base")].into_iter().chain(data);
     let mut heroku = Heroku {
         id: seed.uuid(),
         owner: seed.uuid(),
@@ -178,7 +174,7 @@ pub(super) fn heroku(names: &WorldNames, seed: &mut Seed, now: Moment) -> Heroku
         maintenance: false,
         formation,
         dynos: Vec::new(),
-        config: vars.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        config: vars.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         releases: Vec::new(),
         addons: Vec::new(),
         domains: vec![(seed.uuid(), names.host.clone()), (seed.uuid(), format!("www.{}", names.domain))],

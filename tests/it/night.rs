@@ -91,6 +91,7 @@ impl Steps {
             voters: vec![person("dana"), person("sam")],
             decides: person("mira"),
             criteria: criteria.iter().map(|words| (*words).to_owned()).collect(),
+            left_out: Vec::new(),
         });
         step
     }
@@ -204,6 +205,8 @@ pub fn outline(kind: EnvKind) -> Outline {
             no_data_is_bad: true,
             hold: true,
         }],
+        lacks: Vec::new(),
+        watches_left_out: Vec::new(),
     }
 }
 

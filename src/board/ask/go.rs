@@ -23,6 +23,7 @@ impl Ask {
             voters: Vec::new(),
             decides: outline.lead.clone(),
             criteria: Vec::new(),
+            left_out: Vec::new(),
         };
         let stop = step.stop.as_ref().unwrap_or(&none);
         let mut checks: Vec<Check> = stop
@@ -34,13 +35,22 @@ impl Ask {
                 words: words.clone(),
                 line: seen.line.clone(),
                 clock: seen.at.map(|at| face.clock(at)).unwrap_or_default(),
+                left_out: false,
             })
             .collect();
+        checks.extend(stop.left_out.iter().map(|left| Check {
+            ok: None,
+            words: left.looks.clone(),
+            line: format!("left out: {}", left.why),
+            clock: String::new(),
+            left_out: true,
+        }));
         // What stands against a go must be seen even where not all of it can be.
         checks.sort_by_key(|check| match check.ok {
             Some(false) => 0,
+            None if check.left_out => 2,
             None => 1,
-            Some(true) => 2,
+            Some(true) => 3,
         });
         let vote = |who: &PersonId| {
             let cast = run.votes.iter().find(|(voter, _, _)| voter == who);

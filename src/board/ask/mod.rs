@@ -95,7 +95,7 @@ pub struct StopAsk {
     pub question: String,
     /// How long it has been asked: `0m38`.
     pub waited: String,
-    /// The criteria, red ones first, then those not looked at yet.
+    /// The criteria, red ones first, then those not looked at yet, then those that nobody looks at in this run.
     pub checks: Vec<Check>,
     /// Who votes, and who decides.
     pub votes: Vec<Vote>,
@@ -126,6 +126,8 @@ pub struct Check {
     pub line: String,
     /// When.
     pub clock: String,
+    /// Nobody looks at it in this run; the line says why.
+    pub left_out: bool,
 }
 
 impl Check {
@@ -133,6 +135,7 @@ impl Check {
     #[must_use]
     pub fn mark(&self) -> (&'static str, &'static str, Role) {
         match self.ok {
+            _ if self.left_out => ("⊘", "OUT ", Role::Warn),
             Some(true) => ("✓", "PASS", Role::Good),
             Some(false) => ("✗", "FAIL", Role::Bad),
             None => ("◷", "LOOK", Role::Wait),

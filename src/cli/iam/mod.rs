@@ -46,7 +46,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Outcome {
     let bytes = setup::read(&args.runbook)?;
     let book = setup::book(bytes, &args.runbook.display().to_string())?;
-    let env = setup::env(&book.runbook, args.env.as_deref())?;
+    let mut env = setup::env(&book.runbook, args.env.as_deref())?;
+    // A policy is for the whole runbook, whatever this machine can play.
+    env.sandbox.lacks.clear();
     let options = Options {
         mode: if env.kind == EnvKind::Live { Mode::Run } else { Mode::Rehearse },
         dry_run: false,

@@ -6,6 +6,7 @@ mod keys;
 mod killed;
 mod moto;
 mod night;
+mod partial;
 mod permission;
 mod refused;
 mod renewed;

@@ -21,7 +21,7 @@ fn without_network() -> Vec<String> {
 }
 
 /// Run there to its end.
-fn cut_off(home: &Home, args: &[&str]) -> super::Ended {
+pub(super) fn cut_off(home: &Home, args: &[&str]) -> super::Ended {
     let front = without_network();
     let mut command = Command::new(&front[0]);
     command.args(&front[1..]).arg(env!("CARGO_BIN_EXE_gonogo")).args(args);

@@ -2,6 +2,7 @@
 
 mod clocks;
 mod golden;
+mod partial;
 mod people;
 mod random;
 mod resume;
@@ -93,6 +94,7 @@ pub fn stop(name: &str) -> StepOutline {
             voters: vec![who("dana"), who("sam")],
             decides: who("mira"),
             criteria: vec!["lag below 1 MiB".into()],
+            left_out: Vec::new(),
         }),
         ..check(name)
     }
@@ -136,6 +138,8 @@ pub fn outline(steps: Vec<StepOutline>) -> Outline {
         people: ["mira", "dana", "sam"].map(person).into(),
         steps,
         watches: Vec::new(),
+        lacks: Vec::new(),
+        watches_left_out: Vec::new(),
     }
 }
 

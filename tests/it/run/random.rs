@@ -74,6 +74,7 @@ fn plan(specs: &[Spec], no_return: usize, watches: &[(u8, u8, u8)], live: bool) 
             voters: people[1..].iter().take(voters.into()).map(|name| who(name)).collect(),
             decides: who(people[usize::from(spec.owner)]),
             criteria: (0..criteria).map(|n| format!("criterion {n}")).collect(),
+            left_out: Vec::new(),
         });
         let undo = match spec.undo {
             _ if !base.changes => Undo::Nothing,
@@ -84,6 +85,7 @@ fn plan(specs: &[Spec], no_return: usize, watches: &[(u8, u8, u8)], live: bool) 
         let treatment = match spec.treatment {
             0 => Treatment::ReadOnly,
             1 => Treatment::Leave("not today".into()),
+            2 => Treatment::LeftOut("no PostgreSQL".into()),
             _ => Treatment::Do,
         };
         let wait = Duration::from_secs(u64::from(spec.planned % 20));
@@ -174,7 +176,7 @@ impl Judge {
                     return;
                 }
                 assert!(!state.blocked(), "{step} started while blocked");
-                assert!(!matches!(outline.treatment, Treatment::Leave(_)));
+                assert!(!matches!(outline.treatment, Treatment::Leave(_) | Treatment::LeftOut(_)));
                 match what.leg() {
                     Leg::Forward => {
                         assert!(state.rollback.is_none());
@@ -241,6 +243,8 @@ impl Judge {
                     (_, Ending::Aborted) => {}
                     (None, Ending::Completed | Ending::WithExceptions) => {
                         assert!(state.steps.iter().all(|step| step.forward.state.settled()));
+                        let partial = state.outline.as_ref().unwrap().partial();
+                        assert!(*ending == Ending::WithExceptions || !partial, "whole, though something was left out");
                     }
                     (Some(rollback), Ending::RolledBack | Ending::RolledBackInPart) => {
                         let backs = rollback.order.iter().map(|&i| state.steps[i].back.as_ref().unwrap());
@@ -525,6 +529,8 @@ proptest! {
                 rig.put(Input::Report { step: wanted[0].step.clone(), attempt: wanted[0].attempt, report }).unwrap();
             }
         }
-        prop_assert_eq!(rig.state.ended, Some(Ending::Completed));
+        let partial = rig.state.outline.as_ref().unwrap().partial();
+        let whole = if partial { Ending::WithExceptions } else { Ending::Completed };
+        prop_assert_eq!(rig.state.ended, Some(whole));
     }
 }
