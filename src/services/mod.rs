@@ -8,6 +8,8 @@ pub mod dns;
 pub mod heroku;
 pub mod http;
 pub mod kubectl;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod process;
 mod secrets;
 pub mod terraform;
@@ -36,6 +38,9 @@ pub struct Services {
     /// Heroku's Platform API.
     #[cfg(feature = "heroku")]
     pub heroku: heroku::Heroku,
+    /// PostgreSQL.
+    #[cfg(feature = "postgres")]
+    pub postgres: postgres::Postgres,
     /// DNS, asked directly.
     pub dns: dns::Dns,
     /// Web servers.
@@ -57,6 +62,8 @@ impl Services {
             aws: aws::Aws::new(env.clone()),
             #[cfg(feature = "heroku")]
             heroku: heroku::Heroku::new(env.clone(), services.clone()),
+            #[cfg(feature = "postgres")]
+            postgres: postgres::Postgres::new(env.clone(), services.clone()),
             dns: dns::Dns::new(env.clone()),
             http: http::Http::new(env.clone()),
             tls: tls::Tls::new(env.clone()),

@@ -65,6 +65,8 @@ pub struct Certificate {
     pub weak_key: Option<String>,
     /// The broken hash that it was signed with.
     pub weak_signature: Option<&'static str>,
+    /// The algorithm that it was signed with, as an OID: `1.2.840.10045.4.3.2`.
+    pub signature: String,
     /// Where its issuer's certificate can be had (authority information access).
     pub issuer_at: Option<String>,
     /// SHA-256 of the whole, hexadecimal.
@@ -104,6 +106,7 @@ impl Certificate {
             key,
             weak_key,
             weak_signature: BROKEN.iter().find(|(broken, _)| *broken == signature).map(|(_, hash)| *hash),
+            signature,
             issuer_at: None,
             sha256: hex(&Sha256::digest(bytes)),
             subject_der: subject.value().to_vec(),

@@ -38,6 +38,7 @@ mod http_check;
 mod kubernetes_rollout;
 mod logs_arrive;
 mod manual;
+mod postgres_session;
 mod rds_status;
 mod route53_restore;
 mod route53_set_ttl;
