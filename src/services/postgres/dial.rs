@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -139,7 +140,12 @@ impl Dialler<'_> {
     ///
     /// # Errors
     /// `FailedNothingDone`: nobody was reached; else what the server said.
-    pub async fn dial<T>(&self, suits: impl AsyncFn(Dialled) -> Result<Suits<T>, Failure>) -> Result<T, Failure> {
+    pub async fn dial<'s, T: Send>(
+        &'s self,
+        // Boxed: whether the future of a closure is `Send` for every lifetime is more than the compiler can say, and a
+        // kind's future has to be.
+        suits: &'s (dyn Fn(Dialled) -> BoxFuture<'s, Result<Suits<T>, Failure>> + Send + Sync),
+    ) -> Result<T, Failure> {
         let mut troubles = Vec::new();
         let target = self.target;
         let mut hosts = target.hosts.iter().collect::<Vec<_>>();

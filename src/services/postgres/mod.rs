@@ -25,6 +25,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -158,20 +159,22 @@ impl Postgres {
         let dialler = Dialler { target: &target, config, env: &self.env, http: &self.http };
         let begin = |wanted: Attributes| {
             let target = &target;
-            async move |dialled: Dialled| {
-                let session = Session::new(dialled, target, limits.clone(), reads);
-                let session = session.begun().await?;
-                Ok(match unsuitable(&session, wanted) {
-                    Some(why) => Suits::No(why.into()),
-                    None => Suits::Yes(session),
+            move |dialled: Dialled| -> BoxFuture<'_, Result<Suits<Session>, Failure>> {
+                Box::pin(async move {
+                    let session = Session::new(dialled, target, limits.clone(), reads);
+                    let session = session.begun().await?;
+                    Ok(match unsuitable(&session, wanted) {
+                        Some(why) => Suits::No(why.into()),
+                        None => Suits::Yes(session),
+                    })
                 })
             }
         };
         if target.attributes != Attributes::PreferStandby {
-            return dialler.dial(begin(target.attributes)).await;
+            return dialler.dial(&begin(target.attributes)).await;
         }
-        match dialler.dial(begin(Attributes::Standby)).await {
-            Err(failure) if failure.class == Class::FailedNothingDone => dialler.dial(begin(Attributes::Any)).await,
+        match dialler.dial(&begin(Attributes::Standby)).await {
+            Err(failure) if failure.class == Class::FailedNothingDone => dialler.dial(&begin(Attributes::Any)).await,
             other => other,
         }
     }
