@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! 5  cli                    one file per verb, wiring, exit codes
-//! 4  kinds  conductor  tui  plain  report  replay  sandbox
+//! 4  kinds  conductor  attach  tui  plain  report  replay  sandbox
 //! 3  log  journal  services
 //! 2  plan  board
 //! 1  runbook  run
@@ -13,6 +13,7 @@
 //! ```
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+pub mod attach;
 pub mod base;
 pub mod board;
 pub mod cli;

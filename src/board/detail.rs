@@ -5,7 +5,7 @@ use super::{
     clock::Face,
     header::Said,
     mark::{Mark, Role},
-    words::{settlement_words, spoken},
+    words::{ballot_words, settlement_words, spoken},
 };
 use crate::{
     base::{Stamp, StepId, short_duration},
@@ -71,10 +71,12 @@ impl Detail {
                 let label = if j == 0 && stop.criteria.is_empty() { "criteria" } else { "" };
                 lines.push((label, Said::new(format!("OUT   {}  left out: {}", left.looks, left.why), Role::Warn)));
             }
-            for (j, (who, go, at)) in run.votes.iter().enumerate() {
-                let (word, role) = if *go { ("GO", Role::Good) } else { ("NO-GO", Role::Bad) };
+            for (j, ballot) in run.votes.iter().enumerate() {
+                let (word, role) = if ballot.go { ("GO", Role::Good) } else { ("NO-GO", Role::Bad) };
                 let label = if j == 0 { "votes" } else { "" };
-                lines.push((label, Said::new(format!("{word}  {who}  {}", face.clock(*at)), role)));
+                let about = ballot_words(ballot);
+                let text = format!("{word}  {}  {}{about}", ballot.who, face.clock(ballot.at));
+                lines.push((label, Said::new(text, role)));
             }
         }
         several("does", &step.does, Role::Plain, &mut lines);

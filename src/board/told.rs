@@ -2,11 +2,11 @@
 
 use super::{
     mark::Role,
-    words::{ending_words, hold_words, number_of, partial_words, settlement_words, spoken},
+    words::{ballot_words, ending_words, hold_words, number_of, partial_words, settlement_words, spoken},
 };
 use crate::{
     base::{Stamp, StepId, short_duration},
-    run::{Decision, Envelope, Event, Finding, Hold, Intended, Outcome, RunState, What, Where},
+    run::{Ballot, Decision, Envelope, Event, Finding, Hold, Intended, Outcome, RunState, What, Where},
 };
 
 /// The tag of how far an attempt is; a view may show only the last of them.
@@ -100,10 +100,11 @@ pub fn tell(state: &RunState, envelope: &Envelope) -> Option<Told> {
             let role = if *ok { Role::Plain } else { Role::Warn };
             ("check", format!("{verdict}: {}: {line}", words.unwrap_or_default()), role, false)
         }
-        Event::Voted { step, who, typed_by, go } => {
-            let word = if *go { "go" } else { "no-go" };
-            let by = typed(who.as_str(), typed_by.as_str());
-            ("vote", format!("{}: {who} votes {word}{by}", number(step)), Role::Strong, true)
+        Event::Voted { step, who, typed_by, go, reason, via } => {
+            let (reason, via, at) = (reason.clone(), via.clone(), envelope.stamp());
+            let ballot = Ballot { who: who.clone(), typed_by: typed_by.clone(), go: *go, reason, via, at };
+            let (word, role) = if *go { ("go", Role::Strong) } else { ("NO-GO", Role::Bad) };
+            ("vote", format!("{}: {who} votes {word}{}", number(step), ballot_words(&ballot)), role, true)
         }
         Event::Confirmed { step, who, typed_by, back } => {
             let undo = if *back { "the undo of " } else { "" };
@@ -168,9 +169,10 @@ pub fn tell(state: &RunState, envelope: &Envelope) -> Option<Told> {
             ("watch", format!("{watch} BREACHED: {samples} bad samples in a row"), Role::Bad, true)
         }
         Event::WatchEnded { watch } => ("watch", format!("{watch} ends"), Role::Plain, true),
-        Event::Noted { who, text, step } => {
+        Event::Noted { who, text, step, via } => {
             let about = step.as_ref().map(|id| format!(" on {}", number(id))).unwrap_or_default();
-            ("note", format!("{who}{about}: {text}"), Role::Strong, true)
+            let from = via.as_ref().map(|via| format!(" (from {})", via.from)).unwrap_or_default();
+            ("note", format!("{who}{about}{from}: {text}"), Role::Strong, true)
         }
         Event::ClockJumped { wall_ms, slept } => {
             let seconds = *wall_ms / 1000;

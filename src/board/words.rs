@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::mark::Role;
 use crate::{
     base::StepId,
-    run::{Ending, Gate, Hold, HoldWhy, Outline, RunState, Settlement, StepRun, StepState},
+    run::{Ballot, Ending, Gate, Hold, HoldWhy, Outline, RunState, Settlement, StepRun, StepState},
 };
 
 /// `38s`, `3m20s`, `1h02m`: a duration as people say it.
@@ -50,6 +50,19 @@ pub fn hold_words(state: &RunState, hold: &Hold) -> String {
         HoldWhy::Left => "the operator left".into(),
         HoldWhy::JournalFailed(why) => format!("the journal cannot be written: {why}"),
     }
+}
+
+/// Why and from where a vote came, as a tail: `, "the lag grows" (from deploy@bastion pts/3)`; empty for a bare
+/// word typed by its voter at the run's own terminal.
+#[must_use]
+pub fn ballot_words(ballot: &Ballot) -> String {
+    let reason = ballot.reason.as_ref().map(|reason| format!(", \"{reason}\"")).unwrap_or_default();
+    let place = match &ballot.via {
+        Some(via) => format!(" (from {})", via.from),
+        None if ballot.typed_by != ballot.who => format!(" (typed by {})", ballot.typed_by),
+        None => String::new(),
+    };
+    reason + &place
 }
 
 /// How a run ended, as a sentence.

@@ -34,6 +34,10 @@ pub enum Exit {
     Exceptions = 15,
     /// Stopped by a person, nothing undone.
     Aborted = 16,
+    /// The run did not take what was said from another terminal.
+    NotTaken = 17,
+    /// The run did not answer another terminal.
+    Unanswered = 18,
     /// Another process drives the run.
     Busy = 20,
     /// The journal was written by a newer version.
@@ -48,7 +52,7 @@ pub enum Exit {
 
 impl Exit {
     /// Every code, in order.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Done,
         Self::Internal,
         Self::Usage,
@@ -62,6 +66,8 @@ impl Exit {
         Self::RollbackFailed,
         Self::Exceptions,
         Self::Aborted,
+        Self::NotTaken,
+        Self::Unanswered,
         Self::Busy,
         Self::Newer,
         Self::Damaged,
@@ -92,6 +98,8 @@ impl Exit {
             Self::RollbackFailed => "the rollback is not whole: a step could not be undone, or waits for a decision",
             Self::Exceptions => "done, with steps skipped, failed, left out or done by hand; the report names them",
             Self::Aborted => "aborted by a person; nothing was undone",
+            Self::NotTaken => "the run did not take it: not asked now, decided already, or the run is over",
+            Self::Unanswered => "the run did not answer; whether it took what was said is not known",
             Self::Busy => "another process drives this run",
             Self::Newer => "the run was recorded by a newer version of gonogo",
             Self::Damaged => "the journal is damaged, cannot be written, or its seal is broken",
@@ -148,7 +156,7 @@ mod tests {
     #[test]
     fn codes_are_as_documented_and_differ() {
         let codes: Vec<u8> = Exit::ALL.iter().map(|exit| exit.code()).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 16, 20, 21, 22, 129, 130]);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 21, 22, 129, 130]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Floor 5: arguments, one file per verb, the wiring of the floors below, exit codes. Standard
 //! output is data, standard error is talk.
 
+mod attached;
 mod check;
 pub mod exit;
 pub mod help;
@@ -16,6 +17,7 @@ mod runs;
 mod setup;
 mod topics;
 mod view;
+mod vote;
 #[cfg(feature = "sandbox")]
 mod world;
 
@@ -54,6 +56,8 @@ enum Verb {
     Replay(replay::Args),
     /// Prints a recorded night as Markdown, JSON or CSV.
     Report(report::Args),
+    /// Votes at a stop point of a run that another terminal drives.
+    Vote(vote::Args),
     /// Lists, shows and verifies runs.
     Runs(runs::Args),
     /// Runs the built-in world alone and prints how to reach it.
@@ -63,7 +67,7 @@ enum Verb {
     Iam(iam::Args),
     /// Lists the kinds of steps and checks, or explains one.
     Kinds(kinds::Args),
-    /// Explains a verb or a topic: environment, exit-codes, faults, keys, permissions, safety.
+    /// Explains a verb or a topic: environment, exit-codes, faults, keys, permissions, safety, votes.
     Help(topics::Args),
     /// Prints a completion script.
     Completions {
@@ -93,6 +97,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Resume(args)) => resume::run(args, state),
         Some(Verb::Replay(args)) => replay::run(args, state),
         Some(Verb::Report(args)) => report::run(&args, state),
+        Some(Verb::Vote(args)) => vote::run(args, state),
         Some(Verb::Runs(args)) => runs::run(args, state),
         #[cfg(feature = "sandbox")]
         Some(Verb::Sandbox(args)) => world::run(&args),

@@ -11,10 +11,11 @@ use super::{
     view::View,
 };
 use crate::{
+    attach::{self, Server},
     base::{Class, PersonId, Redactor},
     board::partial_words,
     conductor::{Clock, Conductor, End, Parts},
-    journal::{Journal, JournalThread},
+    journal::{Journal, JournalThread, RunDir},
     log::{EventLog, InputSender, Playhead, Said},
     plan::{BoundRollback, Options, Plan},
     run::{Envelope, HoldWhy, Identity, Input, Intent, Outline, RunState},
@@ -158,6 +159,7 @@ async fn on_runtime(night: Night) -> Outcome {
             return Err(problem);
         }
     };
+    let server = listen(&night.show, &dir, &log, clock, &sender).await;
     let conductor = Conductor::new(Parts {
         plan: Arc::new(plan),
         state: night.state,
@@ -175,9 +177,48 @@ async fn on_runtime(night: Night) -> Outcome {
         let _over_already = sender.ask(Said::Leave(why)).await;
     }
     drop(sender);
-    let end = conducting.await.map_err(|e| Problem::new(Exit::Internal, format!("the conductor failed: {e}")))?;
+    let end = conducting.await;
+    hang_up(server).await;
+    let end = end.map_err(|e| Problem::new(Exit::Internal, format!("the conductor failed: {e}")))?;
     signals.abort();
     Ok(farewell(&end, dir.run().as_str()))
+}
+
+/// Lets other terminals in. The run does not need them: where they cannot come in, that is said, and it goes on.
+async fn listen(
+    show: &Show,
+    dir: &Arc<RunDir>,
+    log: &EventLog,
+    clock: Clock,
+    sender: &InputSender,
+) -> Result<Server, Option<String>> {
+    let parts = attach::Parts {
+        run: dir.run().clone(),
+        log: log.clone(),
+        playhead: Arc::new(Live(clock)),
+        inputs: sender.clone(),
+    };
+    Server::start(dir.clone(), parts).await.map_err(|error| {
+        let words = format!("other terminals cannot vote: {error}");
+        // Not into the middle of a screen: there it is said at the end.
+        let later = super::view::wants_screen(show);
+        if !later {
+            say(&words);
+        }
+        later.then_some(words)
+    })
+}
+
+/// The end of what [`listen`] began.
+async fn hang_up(server: Result<Server, Option<String>>) {
+    match server {
+        Ok(server) => {
+            if let Err(error) = server.stop().await {
+                say(&format!("the run's socket is left behind: {error}"));
+            }
+        }
+        Err(words) => words.iter().for_each(|words| say(words)),
+    }
 }
 
 /// What is said at the end, and the exit code.

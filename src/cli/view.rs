@@ -66,7 +66,7 @@ pub(super) fn terminal() -> bool {
 }
 
 /// True where a screen can be drawn and nobody asked for lines.
-fn wants_screen(show: &Show) -> bool {
+pub(super) fn wants_screen(show: &Show) -> bool {
     terminal() && !show.plain && !show.json && !show.no_input
 }
 

@@ -27,7 +27,7 @@ use crate::{
     journal::{JournalThread, RunDir},
     log::{Answer, EventLog, InputReceiver, Request, Said},
     plan::{Plan, contract::OwnerDone},
-    run::{Envelope, Event, HoldWhy, Input, Intended, RunState, Seen, auto_answer, handle},
+    run::{Envelope, Event, HoldWhy, Input, Intended, Refusal, RunState, Seen, auto_answer, handle},
 };
 pub use clock::Clock;
 
@@ -253,6 +253,8 @@ impl Conductor {
             }
         }
         if let Err(why) = self.record(events, now).await {
+            // What is on no disk was not said.
+            answer = Err(Refusal::JournalFailed(why.clone()));
             self.journal_failed(why);
         }
         if self.failed.is_none() {

@@ -29,6 +29,7 @@ mod record;
 mod recover;
 mod room;
 mod runs;
+mod socket;
 mod tail;
 mod thread;
 mod writer;

@@ -98,7 +98,7 @@ impl Moment<'_> {
             "help" | "?" => Heard::Help,
             "leave" | "quit" | "exit" if rest.is_empty() => Heard::Leave,
             "note" if rest.is_empty() => Heard::Not("note what? type: note TEXT".into()),
-            "note" => self.say(Intent::Note { text: rest.to_owned(), step: None }),
+            "note" => self.say(Intent::Note { text: rest.to_owned(), step: None, via: None }),
             "log" => Heard::Log(rest.parse().ok().or_else(|| self.ask.and_then(|ask| ask.id().step.clone()))),
             _ => match lower {
                 "rollback" | "roll back" => match standing(Act::RollBack) {
@@ -158,7 +158,7 @@ impl Moment<'_> {
         };
         let typed = word.clone();
         let intent = match (votes, word == "go") {
-            (true, go) => Intent::Vote { step, go },
+            (true, go) => Intent::Vote { step, go, reason, opening: None, via: None },
             (false, true) => Intent::Go { step, typed, reason },
             (false, false) => Intent::NoGo { step, typed, reason },
         };

@@ -163,8 +163,12 @@ impl Said {
                 };
                 self.ended.insert((step.clone(), *attempt), message);
             }
-            Event::Voted { step, who, typed_by, go } => {
-                say(number(step), who, typed_by, format!("vote {}", if *go { "go" } else { "no-go" }));
+            Event::Voted { step, who, typed_by, go, reason, via } => {
+                let from = via.as_ref().map(|via| format!(", from {}", via.from)).unwrap_or_default();
+                say(number(step), who, typed_by, format!("vote {}{from}", if *go { "go" } else { "no-go" }));
+                if let Some(last) = self.decisions.last_mut() {
+                    last.reason.clone_from(reason);
+                }
             }
             Event::Confirmed { step, who, typed_by, back } => {
                 let what = if *back { "confirmed the undo" } else { "confirmed" };

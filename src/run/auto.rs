@@ -35,12 +35,11 @@ pub fn answer(state: &RunState) -> Option<(PersonId, Intent)> {
                     return None;
                 }
                 // Somebody is there after all, and against it.
-                if state.steps[i].votes.iter().any(|(_, go, _)| !go) {
+                if state.steps[i].votes.iter().any(|ballot| !ballot.go) {
                     return None;
                 }
-                let voted = |who: &PersonId| state.steps[i].votes.iter().any(|(name, _, _)| name == who);
-                if let Some(voter) = stop.voters.iter().find(|voter| !voted(voter)) {
-                    return Some((voter.clone(), Intent::Vote { step: id, go: true }));
+                if let Some(voter) = stop.voters.iter().find(|voter| state.steps[i].vote(voter).is_none()) {
+                    return Some((voter.clone(), Intent::vote(id, true)));
                 }
                 return Some((stop.decides.clone(), Intent::Go { step: id, typed: "go".into(), reason: None }));
             }

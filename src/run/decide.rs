@@ -1,11 +1,14 @@
 //! Answers an input: the events that it makes, or a typed refusal that changes nothing. Every word
 //! that a person has to type is compared here and nowhere else.
 
+mod stop;
+
 use super::{
     event::{Decision, Event, HoldWhy, Intended, Outcome, Settlement},
     input::{Input, Intent, Refusal, Report},
     outline::{Outline, StepOutline, Treatment, Undo},
     state::{Gate, Leg, LegRun, RunState, StepState, What, Why},
+    vote::Ballot,
 };
 use crate::{
     base::{PersonId, Stamp, StepId},
@@ -193,20 +196,15 @@ fn person(
             word(&typed, "go")?;
             Ok(vec![Event::Released { by: who.clone() }])
         }
-        Intent::Vote { step, go } => {
-            let place = place(state, &step)?;
-            let stop = place.outline.stop.as_ref().ok_or_else(|| place.not_asked())?;
-            if place.run.state != StepState::AtStopPoint || place.leg == Leg::Back {
-                return Err(place.not_asked());
-            }
-            if !stop.voters.contains(who) {
-                return Err(Refusal::NotAVoter { who: who.clone(), step });
-            }
-            Ok(vec![Event::Voted { step, who: who.clone(), typed_by: typed_by.clone(), go }])
-        }
+        Intent::Vote { step, go, reason, opening, via } => stop::vote(
+            state,
+            opening,
+            Ballot { who: who.clone(), typed_by: typed_by.clone(), go, reason, via, at: now },
+            step,
+        ),
         Intent::Go { step, typed, reason } => {
             word(&typed, "go")?;
-            let against = stop_point(state, &step, who, now)?;
+            let against = stop::against(state, &step, who, now)?;
             if !against.is_empty() {
                 reason_of(reason.as_deref().unwrap_or(""), &against.join("; "))?;
             }
@@ -219,7 +217,7 @@ fn person(
         }
         Intent::NoGo { step, typed, reason } => {
             word(&typed, "no-go")?;
-            match stop_point(state, &step, who, now) {
+            match stop::against(state, &step, who, now) {
                 Ok(_) | Err(Refusal::CriteriaPending(_)) => {}
                 Err(refusal) => return Err(refusal),
             }
@@ -304,9 +302,9 @@ fn person(
             events.push(Event::Ended { ending: super::event::Ending::Aborted });
             Ok(events)
         }
-        Intent::Note { text, step } => {
+        Intent::Note { text, step, via } => {
             let text = reason_of(&text, "a note says something")?;
-            Ok(vec![Event::Noted { who: who.clone(), text, step }])
+            Ok(vec![Event::Noted { who: who.clone(), text, step, via }])
         }
     }
 }
@@ -318,38 +316,6 @@ fn next_attempt(state: &RunState, step: &StepId) -> u32 {
 fn last_begun(state: &RunState) -> Option<StepId> {
     let i = state.steps.iter().rposition(|step| step.forward.began.is_some())?;
     Some(state.outlines()[i].id.clone())
-}
-
-/// What stands against a go: red criteria, missing or contrary votes. Errors where it is not asked,
-/// not this person's to decide, or a criterion has no answer yet.
-fn stop_point(state: &RunState, step: &StepId, who: &PersonId, now: Stamp) -> Result<Vec<String>, Refusal> {
-    let place = place(state, step)?;
-    let Some(stop) = &place.outline.stop else { return Err(place.not_asked()) };
-    if place.leg == Leg::Back || place.run.state != StepState::AtStopPoint || place.run.gone {
-        return Err(place.not_asked());
-    }
-    let lead = state.outline.as_ref().map(|outline| &outline.lead);
-    if who != &stop.decides && Some(who) != lead {
-        return Err(Refusal::NotTheDecider { who: who.clone(), step: step.clone(), decides: stop.decides.clone() });
-    }
-    let Some((_, run)) = state.step(step) else { return Err(place.not_asked()) };
-    let mut against = Vec::new();
-    for (criterion, words) in run.criteria.iter().zip(&stop.criteria) {
-        let fresh = criterion.at.is_some_and(|at| now - at < super::wanted::STALE);
-        match criterion.ok {
-            Some(true) if fresh => {}
-            Some(false) => against.push(format!("{words}: {}", criterion.line)),
-            Some(true) | None => return Err(Refusal::CriteriaPending(step.clone())),
-        }
-    }
-    for voter in &stop.voters {
-        match run.votes.iter().find(|(name, _, _)| name == voter) {
-            Some((_, true, _)) => {}
-            Some((_, false, _)) => against.push(format!("{voter} voted no-go")),
-            None => against.push(format!("{voter} has not voted")),
-        }
-    }
-    Ok(against)
 }
 
 fn confirm(

@@ -11,6 +11,7 @@ use super::{
     fact::{Done, Finding, Identity, Seen},
     outline::{Outline, ms},
     state::What,
+    vote::Via,
 };
 use crate::base::{Elapsed, Failure, PersonId, RunId, Stamp, StepId, WatchId};
 
@@ -190,6 +191,12 @@ pub enum Event {
         typed_by: PersonId,
         /// Go or no-go.
         go: bool,
+        /// Why, in their words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// The terminal, where it was not the run's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        via: Option<Via>,
     },
     /// Somebody confirmed a dangerous step.
     Confirmed {
@@ -308,6 +315,9 @@ pub enum Event {
         /// About which step.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<StepId>,
+        /// The terminal, where it was not the run's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        via: Option<Via>,
     },
     /// The two clocks moved apart: the machine slept, or the wall clock was set.
     ClockJumped {

@@ -14,6 +14,7 @@ use super::{
         AttemptRun, Criterion, Crossing, Gate, Hold, Leg, LegRun, Note, RollbackRun, RunState, StepRun, StepState,
         WatchRun, What, Why,
     },
+    vote::Ballot,
 };
 use crate::base::{Stamp, StepId};
 
@@ -70,6 +71,7 @@ impl RunState {
                 self.set(step, if *back { Leg::Back } else { Leg::Forward }, StepState::AtStopPoint, now);
                 if !back && let Some(run) = self.run_mut(step) {
                     run.round = 1;
+                    run.opening += 1;
                 }
             }
             Event::CriterionSeen { step, round, index, ok, line } => {
@@ -84,10 +86,12 @@ impl RunState {
                     }
                 }
             }
-            Event::Voted { step, who, go, .. } => {
+            Event::Voted { step, who, typed_by, go, reason, via } => {
                 if let Some(run) = self.run_mut(step) {
-                    run.votes.retain(|(voter, _, _)| voter != who);
-                    run.votes.push((who.clone(), *go, now));
+                    let (who, typed_by) = (who.clone(), typed_by.clone());
+                    run.votes.retain(|ballot| ballot.who != who);
+                    let (reason, via) = (reason.clone(), via.clone());
+                    run.votes.push(Ballot { who, typed_by, go: *go, reason, via, at: now });
                 }
             }
             Event::Confirmed { step, who, typed_by, back } => {
@@ -98,6 +102,11 @@ impl RunState {
                 self.ready_when_answered(step, leg, now);
             }
             Event::Decided { step, who, decision, reason, .. } => {
+                if let (Decision::Go | Decision::NoGo, Some(run)) = (decision, self.run_mut(step)) {
+                    run.answer = Some((who.clone(), *decision == Decision::Go, now));
+                    // What was said before a no-go was said without knowing of it.
+                    run.opening += u32::from(*decision == Decision::NoGo);
+                }
                 self.decide_on(step, *decision, reason.clone(), now);
                 for leg in [Leg::Forward, Leg::Back] {
                     if let Some(run) = self.leg_mut(step, leg) {
@@ -157,7 +166,7 @@ impl RunState {
                     watch.ended = Some(now);
                 }
             }
-            Event::Noted { who, text, step } => {
+            Event::Noted { who, text, step, .. } => {
                 let note = Note { who: who.clone(), at: now, text: text.clone(), step: step.clone() };
                 self.notes.push(note);
             }

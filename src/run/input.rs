@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use super::{
     event::{HoldWhy, Opened, Outcome, Resumed, Where},
     fact::{Finding, Identity, Seen},
+    vote::Via,
 };
 use crate::base::{Failure, PersonId, StepId, WatchId};
 
@@ -140,6 +141,12 @@ pub enum Intent {
         step: StepId,
         /// Go or no-go.
         go: bool,
+        /// Why, in their words.
+        reason: Option<String>,
+        /// Which opening of the question it answers ([`super::StepRun::opening`]); `None`: the one on the screen.
+        opening: Option<u32>,
+        /// The terminal, where it is not the run's own.
+        via: Option<Via>,
     },
     /// Go at a stop point; the word is `go`.
     Go {
@@ -219,7 +226,17 @@ pub enum Intent {
         text: String,
         /// About which step.
         step: Option<StepId>,
+        /// The terminal, where it is not the run's own.
+        via: Option<Via>,
     },
+}
+
+impl Intent {
+    /// A vote typed at the run's own terminal, without a reason.
+    #[must_use]
+    pub fn vote(step: StepId, go: bool) -> Self {
+        Self::Vote { step, go, reason: None, opening: None, via: None }
+    }
 }
 
 /// A typed "no". It changes nothing and is shown.
@@ -271,6 +288,19 @@ pub enum Refusal {
         step: StepId,
         /// Who decides.
         decides: PersonId,
+    },
+    /// There is nothing to vote on there.
+    #[error("step `{0}` is no stop point, so there is nothing to vote on")]
+    NoStopPoint(StepId),
+    /// It was decided before this word came.
+    #[error("too late for `{step}`: {who} has decided {}{}", if *.go { "go" } else { "no-go" }, if *.go { "" } else { "; look again, then vote again" })]
+    Decided {
+        /// The step.
+        step: StepId,
+        /// Who decided.
+        who: PersonId,
+        /// What: go, or no-go.
+        go: bool,
     },
     /// That person's vote is not wanted.
     #[error("{who} is not a voter at `{step}`")]

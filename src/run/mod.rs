@@ -22,6 +22,7 @@ mod input;
 mod outline;
 mod state;
 mod timing;
+mod vote;
 mod wanted;
 
 pub use auto::answer as auto_answer;
@@ -39,6 +40,7 @@ pub use state::{
     WatchRun, What, Why,
 };
 pub use timing::{Bar, BarState, Budget, Forecast, StepTiming, Timing};
+pub use vote::{Ballot, Via};
 pub use wanted::{Wanted, WantedCriteria};
 
 use crate::base::Stamp;

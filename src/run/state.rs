@@ -10,6 +10,7 @@ use super::{
     event::{Ending, HoldWhy, Settlement},
     fact::{Finding, Identity},
     outline::{Outline, StepOutline},
+    vote::Ballot,
 };
 use crate::base::{Elapsed, Failure, PersonId, RunId, Stamp, StepId, WatchId};
 
@@ -150,8 +151,13 @@ pub struct StepRun {
     pub criteria: Vec<Criterion>,
     /// Rounds of looking at the criteria that were begun.
     pub round: u32,
-    /// Votes.
-    pub votes: Vec<(PersonId, bool, Stamp)>,
+    /// How often its stop point's question was opened: once when it was asked, and anew by every no-go. A vote
+    /// for an earlier opening never counts.
+    pub opening: u32,
+    /// The last go or no-go at its stop point.
+    pub answer: Option<(PersonId, bool, Stamp)>,
+    /// The last vote of each person, in the order in which they came.
+    pub votes: Vec<Ballot>,
     /// The last line of its log or progress.
     pub tail: String,
     /// 0 to 100.

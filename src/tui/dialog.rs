@@ -179,7 +179,7 @@ impl Dialog {
             (Topic::Leave, _) if self.cursor == 1 => Step::Leave,
             (Topic::Leave, _) => Step::Close,
             (Topic::Note(step), _) => match self.form.reason() {
-                Some(text) => self.say(Intent::Note { text, step: step.clone() }),
+                Some(text) => self.say(Intent::Note { text, step: step.clone(), via: None }),
                 None => Step::Stay,
             },
             (Topic::Act(choice, _), _) => self.act(&choice.clone()),
@@ -235,7 +235,7 @@ impl Dialog {
             ["no-go"] => return self.say(Intent::NoGo { step, typed, reason }),
             [who, word @ ("go" | "no-go")] => {
                 if let Some(voter) = ask.voters.iter().find(|voter| voter.as_str() == *who) {
-                    return Step::Say(voter.clone(), Intent::Vote { step, go: *word == "go" });
+                    return Step::Say(voter.clone(), Intent::vote(step, *word == "go"));
                 }
                 self.form.said = Some((format!("typed `{typed}`; `{who}` is not a voter here"), Role::Warn));
             }

@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("services", 3, &[]),
     ("kinds", 4, &[]),
     ("conductor", 4, &[]),
+    ("attach", 4, &[]),
     // The keys of a replay are pressed in the screen, so it holds the player; the player knows no screen.
     ("tui", 4, &["replay"]),
     ("plain", 4, &[]),
@@ -45,6 +46,9 @@ const NOT: &[(&str, &str, &str)] = &[
     ("kinds", "journal", "a kind reports by its context"),
     ("kinds", "board", "words are for views"),
     ("conductor", "board", "words are for views"),
+    ("attach", "plan", "what is said here never acts"),
+    ("attach", "board", "words are for views"),
+    ("attach", "services", "its only socket is the run's own"),
     ("conductor", "services", "the conductor knows kinds by their contract only"),
     ("tui", "services", "a view opens no socket"),
     ("tui", "journal", "a view knows only the event log"),

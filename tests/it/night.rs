@@ -336,7 +336,7 @@ impl Night {
     }
 
     pub fn vote(&mut self, id: &str, who: &str, go: bool) -> &mut Self {
-        self.says(who, Intent::Vote { step: step_id(id), go })
+        self.says(who, Intent::vote(step_id(id), go))
     }
 
     pub fn go(&mut self, id: &str) -> &mut Self {
@@ -344,7 +344,7 @@ impl Night {
     }
 
     pub fn note(&mut self, who: &str, text: &str, step: Option<&str>) -> &mut Self {
-        self.says(who, Intent::Note { text: text.into(), step: step.map(step_id) })
+        self.says(who, Intent::Note { text: text.into(), step: step.map(step_id), via: None })
     }
 
     pub fn sample(&mut self, ok: Option<bool>, line: &str) -> &mut Self {

@@ -53,11 +53,13 @@ impl Ask {
             Some(true) => 3,
         });
         let vote = |who: &PersonId| {
-            let cast = run.votes.iter().find(|(voter, _, _)| voter == who);
+            let cast = run.vote(who);
             Vote {
                 who: who.clone(),
-                go: cast.map(|(_, go, _)| *go),
-                clock: cast.map(|(_, _, at)| face.clock(*at)).unwrap_or_default(),
+                go: cast.map(|ballot| ballot.go),
+                clock: cast.map(|ballot| face.clock(ballot.at)).unwrap_or_default(),
+                reason: cast.and_then(|ballot| ballot.reason.clone()),
+                from: cast.and_then(|ballot| Some(ballot.via.as_ref()?.from.clone())),
                 decides: who == &stop.decides,
             }
         };

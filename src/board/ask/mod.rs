@@ -152,6 +152,10 @@ pub struct Vote {
     pub go: Option<bool>,
     /// When.
     pub clock: String,
+    /// Why, in their words.
+    pub reason: Option<String>,
+    /// The terminal, where it was not the run's own: `deploy@bastion pts/3`.
+    pub from: Option<String>,
     /// This person decides.
     pub decides: bool,
 }

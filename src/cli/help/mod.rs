@@ -44,6 +44,11 @@ pub static TOPICS: &[Topic] = &[
         summary: "how the keyboard is kept from touching the world",
         text: Text::Static(include_str!("safety.txt")),
     },
+    Topic {
+        name: "votes",
+        summary: "how people vote, look on and note from their own terminals",
+        text: Text::Static(include_str!("votes.txt")),
+    },
 ];
 
 /// The topic of a name.

@@ -12,6 +12,7 @@ mod refused;
 mod renewed;
 mod signals;
 mod typed;
+mod votes;
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},

@@ -46,7 +46,7 @@ fn night() -> (Night, Vec<Envelope>) {
         |n| drop(n.sees("go", true).unwrap()),
         |n| {
             for voter in ["dana", "sam"] {
-                n.says(voter, Intent::Vote { step: id("go"), go: true }).unwrap();
+                n.says(voter, Intent::vote(id("go"), true)).unwrap();
             }
         },
         |n| drop(n.says("mira", go("go")).unwrap()),
@@ -66,8 +66,11 @@ fn night() -> (Night, Vec<Envelope>) {
             n.intends("tell");
             n.says("mira", Intent::OwnerDone { step: id("tell"), value: Some("OPS-1".into()) }).unwrap();
             n.report("tell", done()).unwrap();
-            n.says("sam", Intent::Note { text: "queue is growing\nsee OPS-1".into(), step: Some(id("switch")) })
-                .unwrap();
+            n.says(
+                "sam",
+                Intent::Note { text: "queue is growing\nsee OPS-1".into(), step: Some(id("switch")), via: None },
+            )
+            .unwrap();
             n.put(Input::Hold(HoldWhy::TerminalLost)).unwrap();
         },
         |n| drop(n.says("mira", roll_back()).unwrap()),

@@ -17,7 +17,7 @@ use gonogo::{
     base::{Class, Elapsed, Failure, PersonId, Stamp, StepId},
     run::{
         Done, Doubt, EnvOutline, Envelope, Event, Finding, Input, Intent, Leg, Mode, Opened, Outcome, Outline, Refusal,
-        Report, Resumed, RunState, Seen, StepOutline, StepState, StopOutline, Treatment, Undo, WatchOutline, What,
+        Report, Resumed, RunState, Seen, StepOutline, StepState, StopOutline, Treatment, Undo, Via, WatchOutline, What,
         WindowOutline, handle,
     },
     runbook::{Clocks, EnvKind, Person},
@@ -265,6 +265,11 @@ impl Night {
         });
         started.collect()
     }
+}
+
+/// Another terminal.
+pub fn via(from: &str) -> Via {
+    Via { uid: 1000, pid: Some(7), from: from.into() }
 }
 
 pub fn go(step: &str) -> Intent {

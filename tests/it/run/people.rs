@@ -197,7 +197,7 @@ fn after_an_abort_nothing_starts_and_nothing_is_sent() {
     night.fails("two", Class::Unknown);
     assert_eq!(night.started().len(), 2, "a probe was ordered after the end");
     assert_eq!(night.says("mira", retry("one")), Err(Refusal::Over));
-    night.says("mira", Intent::Note { text: "we stop here".into(), step: None }).unwrap();
+    night.says("mira", Intent::Note { text: "we stop here".into(), step: None, via: None }).unwrap();
 }
 
 #[test]

@@ -262,6 +262,12 @@ impl Judge {
                     other => panic!("{other:?}"),
                 }
             }
+            Event::Voted { step, who, .. } => {
+                let (outline, run) = state.step(step).unwrap();
+                assert!(!self.ended && run.forward.state == StepState::AtStopPoint, "a vote on {step} counts late");
+                assert!(!run.forward.gone, "a vote on {step} after its go");
+                assert!(outline.stop.as_ref().unwrap().voters.contains(who), "{who} was not asked");
+            }
             Event::Asked { step, .. } => assert!(!self.ended && !state.blocked(), "{step} asks while blocked"),
             Event::Settled { .. } | Event::NoReturnCrossed { .. } | Event::WatchBegan { .. } => assert!(!self.ended),
             _ => {}
@@ -304,6 +310,10 @@ impl Rig {
             .map(|(id, a)| (id, a.what.leg()))
             .collect();
         let answer = handle(&mut self.state, input.clone(), now);
+        if let Input::Person { intent: Intent::Vote { step, opening: Some(seen), .. }, .. } = &input {
+            let opening = before.step(step).map(|(_, run)| run.opening);
+            assert!(answer.is_err() || opening == Some(*seen), "a vote for opening {seen} counts for {opening:?}");
+        }
         match &answer {
             Err(refusal) => assert_eq!(self.state, before, "{refusal} changed something"),
             Ok(events) => {
@@ -394,7 +404,14 @@ impl Rig {
             0..=13 => self.report(b, c),
             14 => says(go_with(&step, word("go"), reason)),
             15 => says(Intent::NoGo { step, typed: word("no-go"), reason }),
-            16 => says(Intent::Vote { step, go: !c.is_multiple_of(4) }),
+            16 => {
+                // From the run's own terminal, or from another one that saw this opening of the question or an older.
+                let run = self.state.step(&step).map(|(_, run)| run.opening);
+                let seen = run.map(|opening| opening.saturating_sub(u32::from(c.is_multiple_of(7))));
+                let opening = seen.filter(|_| !c.is_multiple_of(3));
+                let via = opening.map(|_| via(["pts/1", "pts/2"][usize::from(c) % 2]));
+                says(Intent::Vote { step, go: !c.is_multiple_of(4), reason, opening, via })
+            }
             17 | 18 => {
                 let back = self.state.rollback.is_some();
                 says(Intent::Confirm { step, typed: word(if back { "undo" } else { WORD }) })
@@ -425,7 +442,7 @@ impl Rig {
             36 if c.is_multiple_of(3) => Input::Hold(
                 [HoldWhy::TerminalLost, HoldWhy::JournalFailed("full".into())][usize::from(c > 200)].clone(),
             ),
-            37 => says(Intent::Note { text: word("a word"), step: Some(step) }),
+            37 => says(Intent::Note { text: word("a word"), step: Some(step), via: None }),
             38 => Input::Torn { bytes: c.into(), kept_as: "tear-1".into() },
             39 if c == 9 => Input::Open(Box::new(opened(outline(vec![]), true))),
             _ => Input::Due,

@@ -16,7 +16,7 @@ fn asked() -> Night {
 }
 
 fn vote(step: &str, go: bool) -> Intent {
-    Intent::Vote { step: id(step), go }
+    Intent::vote(id(step), go)
 }
 
 fn no_go(step: &str) -> Intent {
@@ -110,6 +110,77 @@ fn a_go_does_not_release_a_hold_of_its_own() {
     night.says("mira", Intent::Go { step: id("go"), typed: "go".into(), reason }).unwrap();
     assert!(night.state.hold.is_some());
     assert_ne!(night.forward("two"), &StepState::Running);
+}
+
+#[test]
+fn a_vote_can_be_changed_until_it_is_decided_and_both_are_recorded() {
+    let mut night = asked();
+    let said = |go: bool, reason: Option<&str>| Intent::Vote {
+        step: id("go"),
+        go,
+        reason: reason.map(Into::into),
+        opening: Some(1),
+        via: Some(via("pts/3")),
+    };
+    night.says("dana", said(true, None)).unwrap();
+    night.says("dana", said(false, Some(" lag\n"))).unwrap();
+    assert_eq!(night.says("dana", said(false, Some("lag"))), Ok(Vec::new()), "the same word twice is one vote");
+    let (_, run) = night.state.step(&id("go")).unwrap();
+    let ballot = run.vote(&who("dana")).unwrap();
+    assert_eq!((ballot.go, ballot.reason.as_deref(), ballot.via.as_ref()), (false, Some("lag"), Some(&via("pts/3"))));
+    assert_eq!(run.votes.len(), 1);
+    assert_eq!(night.events.iter().filter(|event| matches!(event, Event::Voted { .. })).count(), 2);
+    night.sees("go", true).unwrap();
+    let Err(Refusal::NeedsReason(what)) = night.says("mira", go("go")) else { panic!("no reason was asked for") };
+    assert_eq!(what, "dana voted no-go; sam has not voted");
+}
+
+#[test]
+fn the_first_answer_counts_and_whoever_is_late_is_told() {
+    let too_late = |go: bool| Err(Refusal::Decided { step: id("go"), who: who("mira"), go });
+    let from = |opening: u32| Intent::Vote {
+        step: id("go"),
+        go: true,
+        reason: None,
+        opening: Some(opening),
+        via: Some(via("pts/3")),
+    };
+    let mut night = asked();
+    assert!(matches!(night.says("dana", vote("two", true)), Err(Refusal::NoStopPoint(_))));
+    night.says("sam", vote("go", true)).unwrap();
+    night.says("mira", no_go("go")).unwrap();
+    assert_eq!(night.says("dana", from(1)), too_late(false), "she did not know of the no-go");
+    night.says("dana", from(2)).unwrap();
+    assert_eq!(night.state.step(&id("go")).unwrap().1.votes.len(), 2);
+    night.sees("go", true).unwrap();
+    night.says("mira", go("go")).unwrap();
+    assert!(night.running("two"));
+    assert_eq!(night.says("dana", from(2)), too_late(true));
+    assert_eq!(night.says("dana", vote("go", false)), too_late(true));
+    assert_eq!(night.says("mira", go("go")), too_late(true), "the second operator is told too");
+}
+
+#[test]
+fn a_vote_before_the_question_is_none() {
+    let mut night = at_stop();
+    let early = Intent::Vote { step: id("go"), go: true, reason: None, opening: Some(0), via: Some(via("pts/3")) };
+    assert!(matches!(night.says("dana", early.clone()), Err(Refusal::NotAsked { .. })));
+    night.does("one");
+    assert!(matches!(night.says("dana", early), Err(Refusal::NotAsked { .. })), "it was said before the question");
+}
+
+#[test]
+fn between_go_and_the_confirmations_no_vote_counts() {
+    let mut stop = stop("go");
+    (stop.works, stop.changes, stop.people) = (true, true, 2);
+    let mut night = Night::of(vec![stop]);
+    night.sees("go", true).unwrap();
+    for voter in ["dana", "sam"] {
+        night.says(voter, vote("go", true)).unwrap();
+    }
+    night.says("mira", go("go")).unwrap();
+    assert_eq!(night.forward("go"), &StepState::AtStopPoint, "two people have to confirm");
+    assert!(matches!(night.says("sam", vote("go", false)), Err(Refusal::Decided { go: true, .. })));
 }
 
 fn dangerous() -> Night {

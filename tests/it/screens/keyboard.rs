@@ -78,7 +78,7 @@ fn somebody_else_decides_by_tab_and_a_reason_goes_with_it() {
 fn votes_are_typed_with_a_name() {
     let mut scene = at_stop();
     scene.types("sam no-go\n");
-    assert_eq!(last(&scene), ("sam".into(), "dana".into(), Intent::Vote { step: step_id("go-open"), go: false }));
+    assert_eq!(last(&scene), ("sam".into(), "dana".into(), Intent::vote(step_id("go-open"), false)));
     assert!(scene.text().contains("NO-GO sam"), "{}", scene.text());
     scene.types("bob go\n");
     assert_eq!(scene.said.len(), 1);

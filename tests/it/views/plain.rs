@@ -319,7 +319,7 @@ fn a_stop_point_takes_votes_and_decisions() {
     // Their own word without a decision to take is a vote.
     played.said("dana votes go");
     let played = play(at_open(), "sam no-go\nmira: no-go because of the ALB\n", nothing);
-    played.said("sam votes no-go");
+    played.said("sam votes NO-GO");
     assert!(matches!(played.night.state.hold.as_ref().map(|h| &h.why), Some(HoldWhy::Left)));
     assert!(played.night.state.steps[12].forward.no_go);
     played.said("no-go");
