@@ -1,14 +1,11 @@
-//! From a target to a session: each host, each of its addresses, with or without TLS as `sslmode` has it, until one
-//! lets us in. As in libpq a server that refuses ends the search; one that cannot be reached does not.
+//! From a host to a session: each of its addresses, with or without TLS as `sslmode` has it, until one lets us in. As in libpq a server that refuses ends the search; one that cannot be reached does not.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-use futures_util::future::BoxFuture;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpStream, UnixStream},
-    time::Instant,
 };
 use tokio_postgres::{Client, Connection, config};
 use tokio_rustls::TlsConnector;
@@ -25,8 +22,6 @@ use crate::{
     services::http::Http,
 };
 
-/// How long one host may take to let us in.
-const CONNECT: Duration = Duration::from_secs(5);
 /// "Speak TLS with me" (`SSLRequest`, <https://www.postgresql.org/docs/current/protocol-message-formats.html>).
 const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
@@ -64,7 +59,7 @@ pub(super) struct Dialled {
 }
 
 /// Why an address did not work.
-enum Trouble {
+pub(super) enum Trouble {
     /// There is nobody, or not in time.
     Unreached(Failure),
     /// It has no TLS, or none that is good enough.
@@ -76,7 +71,7 @@ enum Trouble {
 }
 
 impl Trouble {
-    fn failure(self) -> Failure {
+    pub fn failure(self) -> Failure {
         match self {
             Self::Unreached(f) | Self::Insecure(f) | Self::Refused(f) | Self::OtherEncryption(f) => f,
         }
@@ -119,15 +114,7 @@ impl Way {
     }
 }
 
-/// What a session was found to be by whoever looked at it.
-pub(super) enum Suits<T> {
-    /// It is what is wanted.
-    Yes(T),
-    /// It is not, in words; the next host may be.
-    No(String),
-}
-
-/// What goes through the hosts.
+/// Goes from hosts to sessions.
 pub(super) struct Dialler<'a> {
     pub target: &'a Target,
     pub config: Option<Arc<ClientConfig>>,
@@ -136,44 +123,8 @@ pub(super) struct Dialler<'a> {
 }
 
 impl Dialler<'_> {
-    /// Goes through the hosts until a session suits. Whoever calls bounds it by the deadline.
-    ///
-    /// # Errors
-    /// `FailedNothingDone`: nobody was reached; else what the server said.
-    pub async fn dial<'s, T: Send>(
-        &'s self,
-        // Boxed: whether the future of a closure is `Send` for every lifetime is more than the compiler can say, and a
-        // kind's future has to be.
-        suits: &'s (dyn Fn(Dialled) -> BoxFuture<'s, Result<Suits<T>, Failure>> + Send + Sync),
-    ) -> Result<T, Failure> {
-        let mut troubles = Vec::new();
-        let target = self.target;
-        let mut hosts = target.hosts.iter().collect::<Vec<_>>();
-        if target.shuffled {
-            fastrand::shuffle(&mut hosts);
-        }
-        for host in hosts {
-            let whole = async {
-                let dialled = self.one(host).await?;
-                match suits(dialled).await.map_err(Trouble::Refused)? {
-                    Suits::Yes(session) => Ok(session),
-                    Suits::No(why) => Err(Trouble::Unreached(Failure::new(
-                        Class::FailedNothingDone,
-                        format!("{} {why}", host.shown()),
-                    ))),
-                }
-            };
-            match within(target.timeout.unwrap_or(CONNECT), host, whole).await {
-                Ok(session) => return Ok(session),
-                Err(Trouble::Refused(failure)) => return Err(failure),
-                Err(trouble) => troubles.push(trouble.failure()),
-            }
-        }
-        Err(all(troubles))
-    }
-
     /// One host: its addresses in turn.
-    async fn one(&self, host: &HostAt) -> Result<Dialled, Trouble> {
+    pub async fn dial(&self, host: &HostAt) -> Result<Dialled, Trouble> {
         let mut addresses = addresses(host, self.env, self.http).await.map_err(|failure| match failure.class {
             Class::FailedNothingDone => Trouble::Unreached(failure),
             _ => Trouble::Refused(failure),
@@ -192,29 +143,6 @@ impl Dialler<'_> {
         let nowhere = || Failure::new(Class::FailedNothingDone, format!("{} has no address", host.shown()));
         Err(first.unwrap_or_else(|| Trouble::Unreached(nowhere())))
     }
-}
-
-/// What is told where no host was good: the first trouble, the others behind it.
-fn all(troubles: Vec<Failure>) -> Failure {
-    let count = troubles.len();
-    let mut troubles = troubles.into_iter();
-    let first = troubles.next().unwrap_or_else(|| Failure::new(Class::Misconfigured, "there is no host to connect to"));
-    if count < 2 {
-        return first;
-    }
-    let message = format!("none of {count} hosts: {}", first.message);
-    troubles.fold(Failure { message, ..first }, |all, next| all.because(next.message))
-}
-
-async fn within<T>(
-    limit: Duration,
-    host: &HostAt,
-    call: impl Future<Output = Result<T, Trouble>>,
-) -> Result<T, Trouble> {
-    tokio::time::timeout_at(Instant::now() + limit, call).await.unwrap_or_else(|_| {
-        let words = format!("no session at {} within {:.1} s", host.shown(), limit.as_secs_f32());
-        Err(Trouble::Unreached(Failure::new(Class::FailedNothingDone, words)))
-    })
 }
 
 /// The places of a host. A sandbox is never left.
