@@ -54,6 +54,14 @@ mod kubernetes_rollout;
 #[cfg(feature = "aws")]
 mod logs_arrive;
 mod manual;
+#[cfg(feature = "postgres")]
+mod postgres_end;
+#[cfg(feature = "postgres")]
+mod postgres_freeze;
+#[cfg(feature = "postgres")]
+mod postgres_replication_lag;
+#[cfg(feature = "postgres")]
+mod postgres_words;
 #[cfg(feature = "aws")]
 mod rds_status;
 mod reading;
@@ -84,7 +92,7 @@ use crate::{
     plan::{Action, Check, Doubt, KindInfo, Param, Params, Registry},
     services::Services,
 };
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "aws", feature = "postgres"))]
 use reading::amiss;
 use reading::{filled, limit, looking, no_data, nothing_to_restore, only_waits};
 
@@ -167,6 +175,10 @@ pub static ALL: &[&Kind] = &[
     #[cfg(feature = "aws")]
     &logs_arrive::KIND,
     &manual::KIND,
+    #[cfg(feature = "postgres")]
+    &postgres_freeze::KIND,
+    #[cfg(feature = "postgres")]
+    &postgres_replication_lag::KIND,
     #[cfg(feature = "aws")]
     &rds_status::KIND,
     #[cfg(feature = "aws")]

@@ -13,12 +13,20 @@ mod address;
 mod defaults;
 mod dial;
 mod errors;
+pub mod freeze;
+pub mod grants;
 mod open;
 mod pooler;
+mod read;
+pub mod replication;
 mod session;
+pub mod sessions;
+pub mod settings;
+pub mod switch;
 mod target;
 mod tls;
 mod wire;
+pub mod writers;
 
 use std::{
     collections::BTreeMap,

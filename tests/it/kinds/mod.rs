@@ -38,6 +38,8 @@ mod http_check;
 mod kubernetes_rollout;
 mod logs_arrive;
 mod manual;
+mod postgres_freeze;
+mod postgres_replication_lag;
 mod postgres_session;
 mod rds_status;
 mod route53_restore;

@@ -1,0 +1,219 @@
+//! How far logical replication is: the slots and tables of the source, the subscriptions of the target.
+//!
+//! Read as a plain database owner can: `pg_replication_slots`, `pg_publication_tables`, `pg_subscription` (all but the
+//! connection string) and `pg_subscription_rel` are open to everybody
+//! (<https://www.postgresql.org/docs/current/logical-replication-monitoring.html>).
+
+use serde::Deserialize;
+
+use super::{Session, read::read};
+use crate::base::Failure;
+
+/// The source at one moment.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Source {
+    /// A standby: it writes no WAL of its own.
+    pub standby: bool,
+    /// The position that it has written to; nothing on a standby.
+    pub now: Option<String>,
+    /// Logical slots of the connected database.
+    pub slots: Vec<Slot>,
+}
+
+/// A logical slot.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Slot {
+    /// Its name.
+    pub name: String,
+    /// Somebody streams from it.
+    pub active: bool,
+    /// `reserved`, `extended`, `unreserved`, `lost`; nothing before `PostgreSQL` 13.
+    pub wal_status: Option<String>,
+    /// Why it is of no use any more (`PostgreSQL` 17).
+    pub invalid: Option<String>,
+    /// The position that the other side has written and flushed.
+    pub confirmed: Option<String>,
+    /// Bytes of WAL between that and now.
+    pub behind: Option<i64>,
+    /// Bytes of WAL that it keeps on the source's disk.
+    pub retained: Option<i64>,
+    /// Bytes that may still be written before it is lost; nothing where there is no limit.
+    pub safe: Option<i64>,
+    /// Who streams, where we may see it.
+    pub client: Option<String>,
+    /// Seconds between a flush here and its being applied there, where measured and visible.
+    pub replay_lag: Option<f64>,
+    /// The wanted position has arrived.
+    pub reached: Option<bool>,
+}
+
+/// A table of the source.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Table {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// It writes no WAL, so that nothing of it can be replicated.
+    pub unlogged: bool,
+    /// One of the publications has it, or a table that it is a partition of.
+    pub published: bool,
+    /// `UPDATE` and `DELETE` can name a row of it.
+    pub identity: bool,
+}
+
+impl Table {
+    /// `shop.orders`.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+}
+
+/// A subscription of the connected database.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Subscription {
+    /// Its name.
+    pub name: String,
+    /// It is meant to run.
+    pub enabled: bool,
+    /// Its slot at the source.
+    pub slot: Option<String>,
+    /// What it takes.
+    pub publications: Vec<String>,
+    /// Its apply worker runs.
+    pub works: bool,
+    /// Seconds since the worker heard of the source.
+    pub silent: Option<f64>,
+    /// Schema, name and state (`i`, `d`, `f`, `s`, `r`) of its tables.
+    pub tables: Vec<(String, String, String)>,
+    /// How often applying failed, as counted (`PostgreSQL` 15).
+    pub apply_errors: Option<i64>,
+    /// How often the first copy failed.
+    pub sync_errors: Option<i64>,
+}
+
+/// The state of a subscribed table in words (`pg_subscription_rel.srsubstate`).
+#[must_use]
+pub fn state_words(state: &str) -> &str {
+    match state {
+        "i" => "waits for its first copy",
+        "d" => "is being copied",
+        "f" => "is copied, not yet in step",
+        "s" => "is getting in step",
+        "r" => "streams",
+        other => other,
+    }
+}
+
+const SOURCE: &str = "\
+SELECT pg_catalog.json_build_object(
+  'standby', pg_catalog.pg_is_in_recovery(),
+  'now', w.now::text,
+  'slots', (SELECT coalesce(pg_catalog.json_agg(x ORDER BY x.name), '[]') FROM (
+    SELECT s.slot_name AS name, s.active,
+      pg_catalog.to_json(s)->>'wal_status' AS wal_status, pg_catalog.to_json(s)->>'invalidation_reason' AS invalid,
+      s.confirmed_flush_lsn::text AS confirmed,
+      pg_catalog.pg_wal_lsn_diff(w.now, s.confirmed_flush_lsn)::bigint AS behind,
+      pg_catalog.pg_wal_lsn_diff(w.now, s.restart_lsn)::bigint AS retained,
+      (pg_catalog.to_json(s)->>'safe_wal_size')::bigint AS safe,
+      r.client_addr::text AS client, extract(epoch FROM r.replay_lag)::float8 AS replay_lag,
+      s.confirmed_flush_lsn >= $1::text::pg_catalog.pg_lsn AS reached
+    FROM pg_catalog.pg_replication_slots s LEFT JOIN pg_catalog.pg_stat_replication r ON r.pid = s.active_pid
+    WHERE s.slot_type = 'logical' AND s.database = pg_catalog.current_database()) x))::text
+FROM (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL ELSE pg_catalog.pg_current_wal_lsn() END AS now) w";
+
+/// Reads the source; with a position, which slots have reached it.
+///
+/// # Errors
+/// As [`Session::row`].
+pub async fn source(session: &Session, position: Option<&str>) -> Result<Source, Failure> {
+    read(session, SOURCE, &[&position]).await
+}
+
+const SUBSCRIPTIONS: &str = "\
+SELECT coalesce(pg_catalog.json_agg(x ORDER BY x.name), '[]')::text FROM (
+  SELECT s.subname AS name, s.subenabled AS enabled, s.subslotname AS slot, s.subpublications AS publications,
+    EXISTS (SELECT FROM pg_catalog.pg_stat_subscription w
+      WHERE w.subid = s.oid AND w.relid IS NULL AND w.pid IS NOT NULL) AS works,
+    (SELECT pg_catalog.min(extract(epoch FROM pg_catalog.clock_timestamp() - w.last_msg_receipt_time))::float8
+      FROM pg_catalog.pg_stat_subscription w WHERE w.subid = s.oid AND w.relid IS NULL) AS silent,
+    (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, c.relname, r.srsubstate)
+        ORDER BY n.nspname, c.relname), '[]')
+      FROM pg_catalog.pg_subscription_rel r JOIN pg_catalog.pg_class c ON c.oid = r.srrelid
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE r.srsubid = s.oid) AS tables{errors}
+  FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
+  WHERE d.datname = pg_catalog.current_database()) x";
+
+const ERRORS: &str = ",
+    (SELECT e.apply_error_count FROM pg_catalog.pg_stat_subscription_stats e WHERE e.subid = s.oid) AS apply_errors,
+    (SELECT e.sync_error_count FROM pg_catalog.pg_stat_subscription_stats e WHERE e.subid = s.oid) AS sync_errors";
+
+/// The version that counts a subscription's errors.
+const COUNTS_ERRORS: u32 = 150_000;
+
+/// Reads the subscriptions of the connected database.
+///
+/// # Errors
+/// As [`Session::row`].
+pub async fn subscriptions(session: &Session) -> Result<Vec<Subscription>, Failure> {
+    let errors = if session.server().version >= COUNTS_ERRORS { ERRORS } else { "" };
+    read(session, &SUBSCRIPTIONS.replace("{errors}", errors), &[]).await
+}
+
+const TABLES: &str = "\
+WITH pub AS (
+  SELECT DISTINCT c.oid FROM pg_catalog.pg_publication_tables p
+    JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname
+    JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
+  WHERE p.pubname::text = ANY ($1::text[]))
+SELECT coalesce(pg_catalog.json_agg(x ORDER BY x.schema, x.name), '[]')::text FROM (
+  SELECT n.nspname AS schema, c.relname AS name, c.relpersistence = 'u' AS unlogged,
+    EXISTS (SELECT FROM pub WHERE pub.oid = c.oid OR c.relispartition AND pub.oid IN
+      (SELECT a.relid FROM pg_catalog.pg_partition_ancestors(c.oid) a)) AS published,
+    CASE c.relreplident WHEN 'f' THEN true WHEN 'n' THEN false
+      WHEN 'd' THEN EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
+      ELSE EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisreplident) END AS identity
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+      WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')) x";
+
+/// Every table that holds rows, but those of extensions, and what the publications make of it.
+///
+/// # Errors
+/// As [`Session::row`].
+pub async fn tables(session: &Session, publications: &[String]) -> Result<Vec<Table>, Failure> {
+    read(session, TABLES, &[&publications]).await
+}
+
+const PUBLISHED: &str = "\
+SELECT coalesce(pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array(p.schemaname, p.tablename)), '[]')::text
+FROM pg_catalog.pg_publication_tables p WHERE p.pubname::text = ANY ($1::text[])";
+
+/// Schema and name of what the publications publish, as a subscription has to know it.
+///
+/// # Errors
+/// As [`Session::row`].
+pub async fn published(session: &Session, publications: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    read(session, PUBLISHED, &[&publications]).await
+}
+
+/// Writes a message of a few bytes into the WAL and flushes it; no table is touched and no subscriber applies it. Answers
+/// with the position behind it.
+///
+/// # Errors
+/// As [`Session::row`].
+pub async fn mark(session: &Session, text: &str) -> Result<String, Failure> {
+    // In a transaction of its own: only its commit is sure to flush, and with it everything before.
+    session.rows("SELECT pg_catalog.pg_logical_emit_message(true, 'gonogo', $1::text)::text", &[&text]).await?;
+    position(session).await
+}
+
+/// The position that the server has written to.
+///
+/// # Errors
+/// As [`Session::row`].
+pub async fn position(session: &Session) -> Result<String, Failure> {
+    read(session, "SELECT pg_catalog.to_json(pg_catalog.pg_current_wal_lsn()::text)::text", &[]).await
+}
