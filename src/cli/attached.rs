@@ -45,7 +45,8 @@ impl Line {
                 Ok(attached) => return Ok(Some(attached)),
                 Err(ConnectError::NotListening) => {}
                 Err(error @ (ConnectError::Dir(_) | ConnectError::Foreign(_))) => {
-                    return Err(Problem::new(Exit::Preflight, error.to_string()));
+                    let hint = "other terminals are let in as the user that drives the run";
+                    return Err(Problem::new(Exit::Preflight, error.to_string()).hint(hint));
                 }
                 Err(error @ ConnectError::Io(_)) => return Err(Problem::new(Exit::Unanswered, error.to_string())),
             }
@@ -158,7 +159,7 @@ pub(super) fn problem(error: &AskError) -> Problem {
     };
     let problem = Problem::new(exit, error.to_string());
     match error {
-        AskError::Lost(_) => problem.hint("whether it was recorded is not known: look with gonogo runs show"),
+        AskError::Lost(_) => problem.hint("whether it was recorded is not known: look with gonogo status"),
         _ => problem,
     }
 }

@@ -9,12 +9,14 @@ mod history;
 mod iam;
 mod kinds;
 mod night;
+mod note;
 mod replay;
 mod report;
 mod resume;
 mod run;
 mod runs;
 mod setup;
+mod status;
 mod topics;
 mod view;
 mod vote;
@@ -56,8 +58,12 @@ enum Verb {
     Replay(replay::Args),
     /// Prints a recorded night as Markdown, JSON or CSV.
     Report(report::Args),
+    /// Tells where a run stands.
+    Status(status::Args),
     /// Votes at a stop point of a run that another terminal drives.
     Vote(vote::Args),
+    /// Writes something down in a run that another terminal drives.
+    Note(note::Args),
     /// Lists, shows and verifies runs.
     Runs(runs::Args),
     /// Runs the built-in world alone and prints how to reach it.
@@ -97,7 +103,9 @@ pub fn main() -> ExitCode {
         Some(Verb::Resume(args)) => resume::run(args, state),
         Some(Verb::Replay(args)) => replay::run(args, state),
         Some(Verb::Report(args)) => report::run(&args, state),
+        Some(Verb::Status(args)) => status::run(args, state),
         Some(Verb::Vote(args)) => vote::run(args, state),
+        Some(Verb::Note(args)) => note::run(args, state),
         Some(Verb::Runs(args)) => runs::run(args, state),
         #[cfg(feature = "sandbox")]
         Some(Verb::Sandbox(args)) => world::run(&args),

@@ -10,7 +10,8 @@ pub static KIND: Kind = Kind {
     docs: "\
 A stop point is not an action: it is written as `[step.stop]` of a step. The run waits there until the person who decides
 says go or no-go. Criteria are checks, shown live beside the question; they inform, they do not answer. Votes are asked
-of `voters` and recorded with their names; whoever decides may go against them, and the record says so.
+of `voters` and recorded with their names; whoever decides may go against them, and the record says so. A voter votes at the
+run's own terminal or from their own (`gonogo vote`, `gonogo help votes`).
 
 A step with a stop point may have an action too: it runs after the go. No-go holds the run, from where it can be rolled
 back, tried again or ended.

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! live run · journal at its own pace · journal at once ──▶ EventLog ──▶ tui · plain · json · report
-//!                 conductor ◀── InputSender ── tui · plain
+//!                 conductor ◀── InputSender ── tui · plain · attach
 //! ```
 
 mod events;

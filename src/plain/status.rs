@@ -8,7 +8,8 @@ use crate::{
 };
 
 /// The lines of a moment.
-pub(super) fn status(state: &RunState, now: Stamp, face: &Face) -> Vec<String> {
+#[must_use]
+pub fn status(state: &RunState, now: Stamp, face: &Face) -> Vec<String> {
     let board = Board::of(state, now, face);
     let header = board.header;
     let join = |parts: Vec<String>| parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");

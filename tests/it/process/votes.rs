@@ -14,7 +14,7 @@ use std::{
 use gonogo::run::{Decision, Event, StepState};
 use serde_json::{Value as Json, json};
 
-use super::{Ended, Home, Run, book, until};
+use super::{Ended, Home, Run, book, keys::Pty, until};
 
 const FIRST: &str = "STOP POINT 1 of 3";
 const SECOND: &str = "STOP POINT 3 of 3";
@@ -115,6 +115,25 @@ fn a_vote_is_taken_shown_changed_and_recorded() {
     assert_eq!(votes, [&first[..], &[cast("go-second", "dana", true)]].concat());
     let report = home.run(["report", "last"]);
     assert!(report.out.contains("vote no-go, from "), "{report:?}");
+}
+
+/// On the screen a vote shows at once in the open sheet, and what is being typed there stays.
+#[test]
+fn a_vote_shows_on_the_operators_screen_while_they_type() {
+    let home = Home::new();
+    let path = book("votes.toml").display().to_string();
+    let args = ["rehearse".into(), path, "--env".into(), "sandbox".into()];
+    let mut pty = Pty::open(&home, 80, 24, "xterm-256color", &args);
+    pty.answers("Go on to the second?", "no");
+    assert_eq!(vote(&home, &["go-first", "no-go", "--as", "sam", "--reason", "the lag grows"]).code, 0);
+    for words in ["NO-GO sam", "\"the lag grows\"", "gonogo vote last go-first go --as dana", "then enter: no"] {
+        pty.shows(words);
+    }
+    pty.answers("Go on to the second?", "-go\r");
+    pty.shows("no-go by mira");
+    let ended = vote(&home, &["go-first", "go", "--as", "sam"]);
+    assert!(ended.code == 0 && ended.out.contains("so far no-go by mira"), "{ended:?}");
+    pty.shows("GO    sam");
 }
 
 #[test]
@@ -286,6 +305,101 @@ fn another_user_is_refused() {
     let journal = std::fs::read_to_string(home.folder().join("journal.jsonl")).unwrap();
     assert_eq!(journal.matches(r#"{"voted":"#).count(), 1, "{journal}");
     assert!(journal.contains(r#""via":{"uid":65534,"pid":"#), "{journal}");
+}
+
+/// The disk takes no more at the very vote: it is not answered with yes, and everybody who asks is told.
+#[test]
+fn a_vote_that_cannot_be_recorded_is_not_taken() {
+    let home = Home::new();
+    let mut run = asked(&home);
+    let journal = home.folder().join("journal.jsonl");
+    let limit = std::fs::metadata(&journal).unwrap().len() + 10;
+    let (pid, limit) = (run.child.id().to_string(), format!("--fsize={limit}"));
+    let set = std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap();
+    assert!(set.success());
+    refused(&vote(&home, &["go-first", "go", "--as", "dana"]), 22, &["the journal cannot be written"]);
+    run.says("the journal cannot be written");
+    refused(&vote(&home, &["go-first", "no-go", "--as", "sam"]), 22, &["the journal cannot be written"]);
+    let ended = home.run(["status"]);
+    assert!(ended.code == 0 && ended.out.contains("the journal cannot be written"), "{ended:?}");
+    assert!(!std::fs::read_to_string(&journal).unwrap_or_default().contains(r#""who":"dana","typed_by""#));
+    run.types("leave");
+    assert_eq!(run.ended().code, 22);
+}
+
+/// What people on the call see of a run: while it is driven, after its process was killed, and when it is over.
+#[test]
+fn status_tells_where_a_run_stands() {
+    let home = Home::new();
+    let status = |args: &[&str]| {
+        let ended = home.run([&["status"], args].concat());
+        assert_eq!(ended.code, 0, "{ended:?}");
+        ended.out
+    };
+    let json = || serde_json::from_str::<Json>(&status(&["last", "--json"])).unwrap();
+    let mut run = asked(&home);
+    assert_eq!(vote(&home, &["go-first", "no-go", "--as", "sam", "--reason", "not yet"]).code, 0);
+    let text = status(&[]);
+    for words in [
+        ", driven by process ",
+        "0 of 3 steps",
+        "Rollback OPEN",
+        "GO / NO-GO 1 Go / no-go: the first, for ",
+        ": Go on to the second?",
+        "dana         no vote yet",
+        "sam          NO-GO",
+        "\"not yet\"",
+        "gonogo vote ",
+        " go-first go --as dana",
+    ] {
+        assert!(text.contains(words), "{words:?} in {text}");
+    }
+    let told = json();
+    assert_eq!((&told["driven"], &told["live"], &told["ended"]), (&json!(true), &json!(true), &Json::Null), "{told}");
+    assert_eq!(told["asked"]["kind"], "stop_point");
+    assert_eq!(told["asked"]["voters"], json!(["dana", "sam"]));
+    assert_eq!((&told["asked"]["votes"][0]["who"], &told["asked"]["votes"][0]["go"]), (&json!("sam"), &json!(false)));
+    assert_eq!(told["steps"], json!({ "settled": 0, "all": 3 }));
+    run.types("go because nobody is against it");
+    run.says(SECOND);
+    assert_eq!(json()["asked"]["step"], "go-second");
+    assert_eq!(run.kill().code, 128 + 9);
+    let text = status(&[]);
+    assert!(text.contains("is held and nobody drives it: gonogo resume ") && !text.contains("gonogo vote"), "{text}");
+    let told = json();
+    assert_eq!((&told["driven"], &told["asked"]["step"]), (&json!(false), &json!("go-second")), "{told}");
+    let ended = home.typed(["resume", "last", "--plain"], &["go because it is late", "go"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(status(&[]).contains("is over: everything is done"));
+    assert_eq!(json()["ended"], "completed");
+    refused(&home.run(["status", "2099"]), 2, &["no run is called `2099`"]);
+    // A journal that cannot be trusted is no status.
+    let journal = home.folder().join("journal.jsonl");
+    let text = std::fs::read_to_string(&journal).unwrap().replacen("mira", "dana", 1);
+    std::fs::write(&journal, text).unwrap();
+    let ended = home.run(["status"]);
+    assert_eq!(ended.code, 22, "{ended:?}");
+}
+
+#[test]
+fn a_note_from_elsewhere_is_shown_and_recorded() {
+    let home = Home::new().with("USER", "dana");
+    let mut run = asked(&home);
+    let ended = home.run(["note", "last", "three jobs are from August", "--step", "3"]);
+    assert_eq!((ended.code, ended.out.as_str()), (0, "noted by dana on 3 Go / no-go: the second\n"), "{ended:?}");
+    run.says("note by dana on 3 (from dana@");
+    assert_eq!(home.run(["note", "last", "seen", "--as", "eve"]).code, 0);
+    run.says(": seen");
+    refused(&home.run(["note", "last", "x", "--as", "bob"]), 2, &["`bob` is not in [people]"]);
+    refused(&home.run(["note", "last", " ", "--as", "sam"]), 2, &["a note says something"]);
+    refused(&home.run(["note", "last", "x", "--step", "nine"]), 2, &["no step `nine`"]);
+    run.types("leave");
+    assert_eq!(run.ended().code, 10);
+    refused(&home.run(["note", "last", "x"]), 10, &["nobody drives run"]);
+    let (_, state) = home.journal();
+    assert_eq!(state.notes.len(), 2);
+    let text = &state.notes[0];
+    assert_eq!((text.who.as_str(), text.text.as_str()), ("dana", "three jobs are from August"));
 }
 
 #[test]
