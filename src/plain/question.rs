@@ -40,11 +40,15 @@ fn stop(ask: &StopAsk) -> Vec<String> {
             Some(false) => "NO-GO",
             None => "no vote yet",
         };
-        format!("{} {word}", vote.who)
+        let reason = vote.reason.as_ref().map(|reason| format!(" \"{reason}\"")).unwrap_or_default();
+        format!("{} {word}{reason}", vote.who)
     });
     let votes: Vec<String> = votes.collect();
     if !votes.is_empty() {
         lines.push(format!("Votes: {}", votes.join(", ")));
+    }
+    if let Some(vote) = ask.votes.iter().find(|vote| vote.go.is_none() && ask.voters.contains(&vote.who)) {
+        lines.push(format!("From another terminal: gonogo vote last {} go --as {}", ask.step, vote.who));
     }
     lines.push(format!("If go: {}", ask.if_go));
     lines.push(format!("If no-go: {}", ask.if_no_go));

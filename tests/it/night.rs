@@ -8,7 +8,8 @@ use gonogo::{
     base::{Class, Elapsed, Failure, PersonId, Stamp, StepId},
     run::{
         Done, Doubt, EnvOutline, Envelope, Event, Identity, Input, Intent, Mode, Opened, Outcome, Outline, Refusal,
-        Report, RunState, Sample, Seen, StepOutline, StopOutline, Treatment, Undo, WatchOutline, Where, WindowOutline,
+        Report, RunState, Sample, Seen, StepOutline, StopOutline, Treatment, Undo, Via, WatchOutline, Where,
+        WindowOutline,
         handle,
     },
     runbook::{Clocks, EnvKind, Person, Retry},
@@ -337,6 +338,17 @@ impl Night {
 
     pub fn vote(&mut self, id: &str, who: &str, go: bool) -> &mut Self {
         self.says(who, Intent::vote(step_id(id), go))
+    }
+
+    /// A vote from another terminal.
+    pub fn vote_from(&mut self, id: &str, who: &str, go: bool, reason: Option<&str>, from: &str) -> &mut Self {
+        let step = step_id(id);
+        let opening = self.state.step(&step).map(|(_, run)| run.opening);
+        let via = Some(Via { uid: 1000, pid: Some(4711), from: from.into() });
+        let reason = reason.map(Into::into);
+        let who = person(who);
+        let intent = Intent::Vote { step, go, reason, opening, via };
+        self.input(Input::Person { typed_by: who.clone(), who, intent })
     }
 
     pub fn go(&mut self, id: &str) -> &mut Self {

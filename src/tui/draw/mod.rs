@@ -8,6 +8,7 @@ mod pages;
 mod panel;
 mod sheets;
 mod steps;
+mod votes;
 
 use ratatui::{buffer::Buffer, layout::Rect};
 

@@ -4,6 +4,7 @@ use super::{
     fields::{field, labelled},
     own::{act, help, leave, note},
     panel::Panel,
+    votes::votes,
 };
 use crate::{
     board::{Act, Ask, AskKind, Choice, ConfirmAsk, FailAsk, HeldAsk, ManualAsk, Role, StopAsk},
@@ -50,18 +51,7 @@ fn stop(app: &App, ask: &StopAsk, dialog: &Dialog, cells: usize) -> Panel {
             vec![(format!("{glyph} {word} "), role), (words, text_role), (format!("  {seen}"), Role::Dim)]
         })
         .collect();
-    let mut votes: Line = vec![(left("VOTES", 8), Role::Dim)];
-    for vote in &ask.votes {
-        let (word, role) = match vote.go {
-            Some(true) => ("GO", Role::Good),
-            Some(false) => ("NO-GO", Role::Bad),
-            None => ("--", Role::Dim),
-        };
-        let tail = if vote.decides { "decides" } else { vote.clock.as_str() };
-        votes.push((format!("{word} "), role));
-        votes.push((format!("{} {tail}", vote.who).trim_end().to_owned() + "   ", Role::Plain));
-    }
-    body.insert(0, votes);
+    body.splice(0..0, votes(ask, cells));
     body.push(Line::new());
     body.extend(labelled("If GO", &ask.if_go, Role::Plain, cells));
     body.extend(labelled("NO-GO", &ask.if_no_go, Role::Plain, cells));

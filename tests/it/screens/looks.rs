@@ -80,6 +80,16 @@ fn stop_point() {
     );
 }
 
+/// Votes of other terminals: one against it with its reason, one for it, one missing.
+#[test]
+fn votes_from_elsewhere() {
+    let play = night(|n| {
+        n.to_go_freeze().wait(20).criteria("go-freeze", &[Ok("lag 14 kB"), Ok("6 of 6 running")]);
+        n.wait(30).vote_from("go-freeze", "dana", false, Some("the lag grows since 01:50"), "deploy@bastion pts/3");
+    });
+    shown("votes_from_elsewhere", play, "");
+}
+
 #[test]
 fn failure() {
     shown(
