@@ -25,6 +25,9 @@ pub(super) fn code(refusal: &Refusal) -> &'static str {
         Refusal::RollingBack => "rolling_back",
         Refusal::StillRunning(_) => "still_running",
         Refusal::ValueMissing(_) => "value_missing",
+        Refusal::NoSuchItem { .. } => "no_such_item",
+        Refusal::BadValue { .. } => "bad_value",
+        Refusal::LooksSecret { .. } => "looks_secret",
         Refusal::Stale => "stale",
         Refusal::JournalFailed(_) => "journal_failed",
     }

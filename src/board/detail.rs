@@ -1,7 +1,7 @@
 //! Everything about one step, as labelled lines.
 
 use super::{
-    ask::undo_words,
+    ask::{undo_words, wait::instructions},
     clock::Face,
     header::Said,
     mark::{Mark, Role},
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     base::{Stamp, StepId, short_duration},
-    run::{Gate, Mode, RunState, StepState, Timing, Treatment, Undo, What},
+    run::{Gate, Leg, Mode, RunState, StepState, Timing, Treatment, Undo, What},
 };
 
 /// One step in full.
@@ -79,7 +79,20 @@ impl Detail {
                 lines.push((label, Said::new(text, role)));
             }
         }
-        several("does", &step.does, Role::Plain, &mut lines);
+        let hands = step.hands(Leg::Forward).unwrap_or_default();
+        several("does", &instructions(step.does.clone(), &hands), Role::Plain, &mut lines);
+        for (j, item) in hands.checklist.iter().enumerate() {
+            let (mark, by, role) = match run.forward.ticks.get(&j) {
+                Some(tick) => ("x", format!("   {} {}", tick.who, face.clock(tick.at)), Role::Good),
+                None => (" ", String::new(), Role::Plain),
+            };
+            let label = if j == 0 { "checklist" } else { "" };
+            lines.push((label, Said::new(format!("[{mark}] {} {item}{by}", j + 1), role)));
+        }
+        if let Some(value) = &hands.value {
+            let is = hands.rule.as_ref().map(|rule| format!(" ({})", rule.words())).unwrap_or_default();
+            lines.push(("value", Said::new(format!("{value}{is}"), Role::Plain)));
+        }
         several("checks", &step.verifies, Role::Plain, &mut lines);
         let tested = match &step.undo {
             Undo::Restore | Undo::Action(_) if step.undo_tested => ", tried in a rehearsal",

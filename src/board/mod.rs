@@ -19,7 +19,7 @@ mod row;
 mod told;
 mod words;
 
-pub use ask::{Ask, AskId, AskKind, Check, ConfirmAsk, FailAsk, HeldAsk, ManualAsk, StopAsk, Vote, undo_words};
+pub use ask::{Ask, AskId, AskKind, Check, ConfirmAsk, FailAsk, HeldAsk, Item, ManualAsk, StopAsk, Vote, undo_words};
 pub use bar::{Rollback, Track};
 pub use choice::{Act, Choice, Reason};
 pub use clock::{Face, TimeStyle, Zone, moment};

@@ -130,10 +130,23 @@ pub fn tell(state: &RunState, envelope: &Envelope) -> Option<Told> {
             }
             ("say", text, Role::Strong, true)
         }
-        Event::OwnerSaidDone { step, who, typed_by, value, .. } => {
+        Event::OwnerSaidDone { step, who, typed_by, value, unticked, reason, .. } => {
             let value = value.as_ref().map(|value| format!(": {value}")).unwrap_or_default();
             let by = typed(who.as_str(), typed_by.as_str());
-            ("say", format!("{who} says {} is done{by}{value}", titled(step)), Role::Strong, true)
+            let mut text = format!("{who} says {} is done{by}{value}", titled(step));
+            let role = if unticked.is_empty() { Role::Strong } else { Role::Warn };
+            if !unticked.is_empty() {
+                text += &format!("; not ticked off: {}", unticked.join("; "));
+            }
+            text += &reason.as_ref().map(|reason| format!(", \"{reason}\"")).unwrap_or_default();
+            ("say", text, role, true)
+        }
+        Event::Ticked { step, attempt, item, on, who, typed_by } => {
+            let hands = state.step(step).and_then(|(outline, run)| outline.hands(run.attempt(*attempt)?.what.leg()));
+            let what = hands.and_then(|hands| hands.checklist.get(*item).cloned()).unwrap_or_default();
+            let by = typed(who.as_str(), typed_by.as_str());
+            let mark = if *on { "[x]" } else { "[ ]" };
+            ("tick", format!("{} {mark} {} {what}: {who}{by}", number(step), item + 1), Role::Plain, true)
         }
         Event::Held { why, by } => {
             let hold = Hold { why: why.clone(), by: by.clone(), since: envelope.stamp() };

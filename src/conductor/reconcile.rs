@@ -55,7 +55,12 @@ impl Conductor {
         if let Some((who, value)) = word
             && alive.owner.borrow().is_none()
         {
-            alive.owner.send_replace(Some(OwnerDone { who: who.to_string(), value }));
+            let leg = wanted.what.leg();
+            let at = self.state.position(&wanted.step);
+            let left = at.map(|at| self.state.unticked(at, leg)).unwrap_or_default();
+            let hands = self.state.step(&wanted.step).and_then(|(step, _)| step.hands(leg)).unwrap_or_default();
+            let unticked = left.iter().filter_map(|item| hands.checklist.get(*item).cloned()).collect();
+            alive.owner.send_replace(Some(OwnerDone { who: who.to_string(), value, unticked }));
         }
     }
 
@@ -69,7 +74,7 @@ impl Conductor {
         }
         let leg = wanted.what.leg();
         let acts = wanted.what.acts();
-        let manual = outline.manual && wanted.what == What::Do;
+        let manual = outline.by_hand(leg) && acts;
         let timeout = match wanted.what {
             _ if manual => OWNER,
             What::Probe | What::ProbeUndo => PROBE,

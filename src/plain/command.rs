@@ -5,7 +5,7 @@
 //! anywhere   hold · status · log [STEP] · note TEXT · help · leave · rollback · abort
 //! stop point go [because …] · no-go [because …] · NAME go|no-go (a vote) · NAME: go (that person's decision)
 //! failure    number or word of a choice, then its word [because …], then why
-//! confirm    the word · NAME: word          by hand   done [VALUE]          held   go
+//! confirm    the word · NAME: word          by hand   2 · -2 · done [VALUE]  held   go
 //! ```
 
 use crate::{
@@ -244,17 +244,38 @@ impl Moment<'_> {
     fn manual(&self, ask: &ManualAsk, line: &str) -> Heard {
         let (named, rest) = self.named(line);
         let who = named.map_or_else(|| ask.owner.clone(), |(who, _)| who);
-        let (word, value) = split(rest);
+        let step = ask.step.clone();
+        if let Some((number, on)) = ticked(rest) {
+            // Nothing is counted from 0; the core says how many there are.
+            return match number.checked_sub(1) {
+                Some(item) => Heard::Say { who, intent: Intent::Tick { step, item, on } },
+                None => Heard::Not(format!("`{line}`: the checklist begins with 1")),
+            };
+        }
+        let (done, reason) = because(rest);
+        let (word, value) = split(done);
         if !word.eq_ignore_ascii_case("done") {
             return Heard::Not(if line.is_empty() {
                 format!("waiting for {}", ask.owner)
             } else {
-                format!("`{line}` is no answer here: done, or done VALUE")
+                let tick = if ask.checklist.is_empty() { "" } else { "NUMBER, " };
+                format!("`{line}` is no answer here: {tick}done, or done VALUE")
             });
         }
         let value = Some(value.trim_start_matches(':').trim().to_owned()).filter(|value| !value.is_empty());
-        Heard::Say { who, intent: Intent::OwnerDone { step: ask.step.clone(), value } }
+        Heard::Say { who, intent: Intent::OwnerDone { step, value, reason } }
     }
+}
+
+/// `2`, `tick 2`: done; `-2`, `untick 2`: not done after all.
+fn ticked(text: &str) -> Option<(usize, bool)> {
+    let (word, rest) = split(text);
+    let (number, on) = match word.to_lowercase().as_str() {
+        "tick" => (rest, true),
+        "untick" => (rest, false),
+        _ => text.strip_prefix('-').map_or((text, true), |number| (number, false)),
+    };
+    number.bytes().all(|b| b.is_ascii_digit()).then(|| number.parse().ok()).flatten().map(|number| (number, on))
 }
 
 /// The first word, and the rest without spaces around it.
@@ -281,5 +302,10 @@ mod tests {
         assert_eq!(because("go because  lag is known "), ("go", Some("lag is known".into())));
         assert_eq!(because("go because "), ("go because", None));
         assert_eq!(because("no-go"), ("no-go", None));
+        assert_eq!(
+            [ticked("2"), ticked("tick 2"), ticked("-2"), ticked("untick 2")].map(Option::unwrap),
+            [(2, true), (2, true), (2, false), (2, false)]
+        );
+        assert_eq!([ticked(""), ticked("tick"), ticked("2x"), ticked("done"), ticked("--2")], [None; 5]);
     }
 }

@@ -83,6 +83,8 @@ fn told(after: &RunState, envelope: &Envelope) -> Vec<String> {
         Event::Ended { .. } => "ENDED: ",
         Event::Settled { .. } => "step ",
         Event::Voted { .. } => "vote at ",
+        Event::Ticked { on: true, .. } => "ticked at ",
+        Event::Ticked { on: false, .. } => "NOT DONE after all at ",
         Event::Noted { .. } => "note by ",
         Event::Identified { .. } => "identity ",
         Event::Resumed(_) => "RESUMED: ",

@@ -23,7 +23,7 @@ const HELP: [&str; 6] = [
     "at a stop point: go, no-go, go because REASON; NAME go is a vote, NAME: go is that person's decision",
     "at a failure: the number or the word of a choice, then its word, then why where something is lost",
     "at a confirmation: the word; a second person: as NAME: WORD",
-    "at a step done by hand: done, or done VALUE",
+    "at a step done by hand: the number of what is done (-NUMBER takes it back); done, or done VALUE [because REASON]",
     "while held: go",
 ];
 
@@ -253,7 +253,8 @@ impl Loop {
                 }
             }
             Err(Refusal::NeedsReason(what)) => {
-                self.line(&format!("refused: it needs a reason ({what}). Type it behind the word: go because …"));
+                let word = if matches!(self.ask, Some(Ask::Manual(_))) { "done" } else { "go" };
+                self.line(&format!("refused: it needs a reason ({what}). Type it behind the word: {word} because …"));
             }
             Err(refusal) => self.line(&format!("refused: {refusal}")),
         }

@@ -102,13 +102,20 @@ fn confirm(ask: &ConfirmAsk) -> Vec<String> {
 }
 
 fn manual(ask: &ManualAsk) -> Vec<String> {
-    let mut lines = vec![format!("BY HAND {}: {}. {} does it, plan {}.", ask.number, ask.title, ask.owner, ask.plan)];
+    let head = if ask.back { "UNDO BY HAND" } else { "BY HAND" };
+    let mut lines = vec![format!("{head} {}: {}. {} does it, plan {}.", ask.number, ask.title, ask.owner, ask.plan)];
     lines.extend(ask.why.clone());
     lines.extend(ask.does.iter().map(|line| format!("Do: {line}")));
+    lines.extend((1..).zip(&ask.checklist).map(|(number, item)| match &item.ticked {
+        Some((who, clock)) => format!("[x] {number} {} ({who} {clock})", item.text),
+        None => format!("[ ] {number} {}", item.text),
+    }));
     lines.extend(ask.verifies.iter().map(|line| format!("Then checked: {line}")));
+    let tick = if ask.checklist.is_empty() { "Type" } else { "Type the number of what is done, one by one. Then type" };
+    let is = ask.value_is.as_ref().map(|is| format!(" ({is})")).unwrap_or_default();
     lines.push(match &ask.asks_value {
-        Some(value) => format!("Type done and {value}, when it is done."),
-        None => "Type done when it is done.".into(),
+        Some(value) => format!("{tick} done and {value}{is}, when it is done."),
+        None => format!("{tick} done when it is done."),
     });
     lines
 }

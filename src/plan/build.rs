@@ -15,7 +15,7 @@ use super::{
 use crate::{
     base::StepId,
     run::{
-        Doubt, EnvOutline, LeftOut, Mode, Outline, StepOutline, StopOutline, Treatment, Undo, WatchOutline,
+        Doubt, EnvOutline, Hands, LeftOut, Mode, Outline, StepOutline, StopOutline, Treatment, Undo, WatchOutline,
         WindowOutline,
     },
     runbook::{
@@ -209,6 +209,14 @@ fn one(
         changes: action.as_ref().is_some_and(|action| action.changes()),
         manual: action.as_ref().is_some_and(|action| action.manual()),
         asks_value: action.as_ref().and_then(|action| action.asks_value()),
+        checklist: action.as_ref().map(|action| action.checklist()).unwrap_or_default(),
+        value_rule: action.as_ref().and_then(|action| action.value_rule()),
+        undo_hands: match &rollback {
+            BoundRollback::Action(action) if action.manual() => {
+                Some(Hands { checklist: action.checklist(), value: action.asks_value(), rule: action.value_rule() })
+            }
+            _ => None,
+        },
         works: step.action.is_some()
             || !step.verify.is_empty()
             || !step.precheck.is_empty()

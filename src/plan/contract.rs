@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::{Class, Failure, StepId};
-pub use crate::run::{Done, Doubt, Finding, Identity, Seen};
+pub use crate::run::{Done, Doubt, Finding, Identity, Seen, ValueRule};
 
 /// One thing that has to be allowed at AWS: an IAM action on a resource. What it names beforehand is all it
 /// can name: what only the run can know is a `*`.
@@ -85,6 +85,8 @@ pub struct OwnerDone {
     pub who: String,
     /// The value that the step asked for.
     pub value: Option<String>,
+    /// What was not ticked off.
+    pub unticked: Vec<String>,
 }
 
 impl Cx {
@@ -243,6 +245,16 @@ pub trait Action: Send + Sync {
     /// What its owner writes down at the end of a manual step.
     fn asks_value(&self) -> Option<String> {
         None
+    }
+
+    /// What that value has to look like.
+    fn value_rule(&self) -> Option<ValueRule> {
+        None
+    }
+
+    /// What its owner ticks off, one by one.
+    fn checklist(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Clocks that this kind starts or stops by its nature.

@@ -174,11 +174,17 @@ impl Said {
                 let what = if *back { "confirmed the undo" } else { "confirmed" };
                 say(number(step), who, typed_by, what.to_owned());
             }
-            Event::OwnerSaidDone { step, who, typed_by, value, .. } => {
+            Event::OwnerSaidDone { step, who, typed_by, value, unticked, reason, .. } => {
                 say(number(step), who, typed_by, "said done".into());
                 if let Some(last) = self.decisions.last_mut() {
-                    last.reason.clone_from(value);
+                    let words: Vec<&str> = value.iter().chain(reason).map(String::as_str).collect();
+                    last.reason = (!words.is_empty()).then(|| words.join("; "));
+                    last.against = unticked.iter().map(|item| format!("not ticked off: {item}")).collect();
                 }
+            }
+            Event::Ticked { step, item, on, who, typed_by, .. } => {
+                let word = if *on { "ticked off" } else { "took back" };
+                say(number(step), who, typed_by, format!("{word} {}", item + 1));
             }
             Event::Decided { step, who, typed_by, decision, reason, against } => {
                 say(number(step), who, typed_by, decision_words(*decision).into());

@@ -8,6 +8,9 @@ use super::{
 };
 use crate::base::{Failure, PersonId};
 
+/// What an automatic rehearsal writes down, and why it ticks nothing off.
+pub(super) const VALUE: &str = "auto-go";
+
 /// The next answer, and whose it is; `None` where nothing is asked, or where a person has to decide.
 #[must_use]
 pub fn answer(state: &RunState) -> Option<(PersonId, Intent)> {
@@ -16,10 +19,13 @@ pub fn answer(state: &RunState) -> Option<(PersonId, Intent)> {
     if !state.auto_go || state.hold.is_some() || state.ended.is_some() {
         return None;
     }
-    if let Some((i, _)) = state.awaiting_owner().next() {
+    if let Some((i, attempt)) = state.awaiting_owner().next() {
         let step = &outline.steps[i];
-        let value = step.asks_value.as_ref().map(|_| "auto-go".to_owned());
-        return Some((step.owner.clone(), Intent::OwnerDone { step: step.id.clone(), value }));
+        let hands = step.hands(attempt.what.leg()).unwrap_or_default();
+        let value = hands.value.map(|_| VALUE.to_owned());
+        // Nobody looked: that is what the record says, instead of ticks that nobody made.
+        let reason = (!state.unticked(i, attempt.what.leg()).is_empty()).then(|| VALUE.to_owned());
+        return Some((step.owner.clone(), Intent::OwnerDone { step: step.id.clone(), value, reason }));
     }
     let (i, leg) = state.asking()?;
     let step = &outline.steps[i];

@@ -1,6 +1,7 @@
 //! Answers an input: the events that it makes, or a typed refusal that changes nothing. Every word
 //! that a person has to type is compared here and nowhere else.
 
+mod manual;
 mod stop;
 
 use super::{
@@ -225,18 +226,8 @@ fn person(
             Ok(vec![decided(step, Decision::NoGo, reason, Vec::new()), held])
         }
         Intent::Confirm { step, typed } => confirm(state, outline, step, &typed, who, typed_by),
-        Intent::OwnerDone { step, value } => {
-            let at = state.position(&step).ok_or_else(|| Refusal::NoSuchStep(step.clone()))?;
-            let Some((_, attempt)) = state.awaiting_owner().find(|(i, _)| *i == at) else {
-                return Err(place(state, &step)?.not_asked());
-            };
-            let value = value.map(|v| crate::base::clean_line(v.trim(), 500)).filter(|v| !v.is_empty());
-            if let (Some(asked), None) = (&outline.steps[at].asks_value, &value) {
-                return Err(Refusal::ValueMissing(asked.clone()));
-            }
-            let (who, typed_by) = (who.clone(), typed_by.clone());
-            Ok(vec![Event::OwnerSaidDone { step, attempt: attempt.number, who, typed_by, value }])
-        }
+        Intent::OwnerDone { step, value, reason } => manual::done(state, step, (value, reason), who, typed_by),
+        Intent::Tick { step, item, on } => manual::tick(state, step, (item, on), who, typed_by),
         Intent::Retry { step, typed, reason } => {
             word(&typed, "retry")?;
             let place = place(state, &step)?;

@@ -240,6 +240,27 @@ pub enum Event {
         /// What the step asked to write down.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         value: Option<String>,
+        /// What was not ticked off.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unticked: Vec<String>,
+        /// Why, in their words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// A thing of a manual step's checklist was ticked off, or was not done after all.
+    Ticked {
+        /// The step.
+        step: StepId,
+        /// The attempt; which leg it does says whose checklist it is.
+        attempt: u32,
+        /// Which, from 0.
+        item: usize,
+        /// Done.
+        on: bool,
+        /// Who.
+        who: PersonId,
+        /// Who typed it.
+        typed_by: PersonId,
     },
     /// The run holds: nothing new starts.
     Held {
@@ -531,6 +552,7 @@ impl Event {
             | Self::Confirmed { .. }
             | Self::Decided { .. }
             | Self::OwnerSaidDone { .. }
+            | Self::Ticked { .. }
             | Self::Held { .. }
             | Self::Released { .. }
             | Self::NoReturnCrossed { .. }
@@ -578,6 +600,7 @@ impl Event {
             | Self::Confirmed { step, .. }
             | Self::Decided { step, .. }
             | Self::OwnerSaidDone { step, .. }
+            | Self::Ticked { step, .. }
             | Self::NoReturnCrossed { step }
             | Self::Probed { step, .. } => Some(step),
             Self::Intended(intended) => Some(&intended.step),

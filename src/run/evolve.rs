@@ -9,6 +9,7 @@ use super::{
     agenda::Agenda,
     event::{Decision, Event, Intended, Opened, Outcome, Settlement},
     fact::Finding,
+    hands::Tick,
     outline::StepOutline,
     state::{
         AttemptRun, Criterion, Crossing, Gate, Hold, Leg, LegRun, Note, RollbackRun, RunState, StepRun, StepState,
@@ -119,8 +120,21 @@ impl RunState {
                     && let Some(attempt) = run.attempts.iter_mut().find(|a| a.number == *attempt)
                 {
                     attempt.owner_done = Some((who.clone(), value.clone()));
+                    let leg = attempt.what.leg();
                     // Until here the time was the owner's, from here on it is the checks'.
-                    run.forward.account(now, true);
+                    if let Some(run) = self.leg_mut(step, leg) {
+                        run.account(now, true);
+                    }
+                }
+            }
+            Event::Ticked { step, attempt, item, on, who, .. } => {
+                let leg = self.step(step).and_then(|(_, run)| Some(run.attempt(*attempt)?.what.leg()));
+                if let Some(run) = leg.and_then(|leg| self.leg_mut(step, leg)) {
+                    if *on {
+                        run.ticks.insert(*item, Tick { who: who.clone(), at: now });
+                    } else {
+                        run.ticks.remove(item);
+                    }
                 }
             }
             Event::Held { why, by } => self.hold = Some(Hold { why: why.clone(), by: by.clone(), since: now }),
@@ -486,11 +500,11 @@ impl RunState {
 
     /// Moves a leg to a state; the time in the state before goes to work or to waiting for people.
     fn set_at(&mut self, i: usize, leg: Leg, state: StepState, now: Stamp) {
-        let owner_waits = self.outlines().get(i).is_some_and(|step| step.manual)
+        let owner_waits = self.outlines().get(i).is_some_and(|step| step.by_hand(leg))
             && self.steps[i]
                 .attempts
                 .last()
-                .is_some_and(|a| a.what == What::Do && a.intended && a.owner_done.is_none());
+                .is_some_and(|a| a.what.acts() && a.what.leg() == leg && a.intended && a.owner_done.is_none());
         if let Some(run) = self.leg_at(i, leg) {
             run.account(now, owner_waits);
             run.state = state;

@@ -180,6 +180,17 @@ pub enum Intent {
         step: StepId,
         /// What the step asked to write down.
         value: Option<String>,
+        /// Why, where not everything is ticked off.
+        reason: Option<String>,
+    },
+    /// One thing of a manual step's checklist is done, or is not after all.
+    Tick {
+        /// The step.
+        step: StepId,
+        /// Which, from 0.
+        item: usize,
+        /// Done.
+        on: bool,
     },
     /// Try again; the word is `retry`.
     Retry {
@@ -336,6 +347,30 @@ pub enum Refusal {
     /// The manual step asks for a value.
     #[error("write down {0}")]
     ValueMissing(String),
+    /// The checklist has no such thing.
+    #[error("there is no {item} on the checklist: it has {items}")]
+    NoSuchItem {
+        /// Which was meant, from 1.
+        item: usize,
+        /// How many there are.
+        items: usize,
+    },
+    /// The value is not what the step asks for.
+    #[error("{asked} has to be {wants}")]
+    BadValue {
+        /// What is asked for.
+        asked: String,
+        /// What it has to look like.
+        wants: String,
+    },
+    /// The value looks like a secret.
+    #[error("that looks like {looks}, and everybody reads the record; write down {asked}")]
+    LooksSecret {
+        /// What is asked for.
+        asked: String,
+        /// What it looks like.
+        looks: &'static str,
+    },
     /// A report that no attempt waits for.
     #[error("no attempt waits for this report")]
     Stale,

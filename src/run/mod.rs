@@ -18,6 +18,7 @@ mod decide;
 mod event;
 mod evolve;
 mod fact;
+mod hands;
 mod input;
 mod outline;
 mod state;
@@ -30,6 +31,7 @@ pub use event::{
     Decision, Ending, Envelope, Event, HoldWhy, Intended, Opened, Outcome, Resumed, Settlement, UnknownEvent, Where,
 };
 pub use fact::{Done, Doubt, Finding, Identity, Seen};
+pub use hands::{Hands, Tick, ValueRule, looks_secret};
 pub use input::{Input, Intent, Refusal, Report, Sample};
 pub use outline::{
     EnvOutline, LeftOut, LeftOutCount, Mode, Outline, StepOutline, StopOutline, Treatment, Undo, WatchOutline,

@@ -6,7 +6,10 @@ use std::{collections::HashMap, time::Duration};
 use chrono::{DateTime, FixedOffset};
 use serde::{Deserialize, Serialize};
 
-use super::fact::Doubt;
+use super::{
+    fact::Doubt,
+    hands::{Hands, ValueRule},
+};
 use crate::{
     base::{EnvName, PersonId, StepId, WatchId},
     runbook::{Clocks, EnvKind, Lack, Person, Retry},
@@ -195,6 +198,15 @@ pub struct StepOutline {
     /// What the owner writes down at the end of a manual step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asks_value: Option<String>,
+    /// What the owner of a manual step ticks off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checklist: Vec<String>,
+    /// What that value has to look like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_rule: Option<ValueRule>,
+    /// What is asked of the person who takes the step back; `None` where no person does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_hands: Option<Hands>,
     /// True where there is something to attempt (an action or a check).
     pub works: bool,
     /// The requests in words.

@@ -1,6 +1,10 @@
 //! Where a run stands: the fold of its events. [`RunState::evolve`] is the only thing that changes it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -9,6 +13,7 @@ use super::{
     agenda::Agenda,
     event::{Ending, HoldWhy, Settlement},
     fact::{Finding, Identity},
+    hands::Tick,
     outline::{Outline, StepOutline},
     vote::Ballot,
 };
@@ -183,6 +188,8 @@ pub struct LegRun {
     pub tries: u32,
     /// Tries that a person asked for.
     pub asked_tries: u32,
+    /// What its owner has ticked off, by its place in the checklist.
+    pub ticks: BTreeMap<usize, Tick>,
     /// The decision was go.
     pub gone: bool,
     /// The last decision was no-go.
@@ -414,13 +421,13 @@ impl RunState {
             .map(|(i, leg, _)| (i, leg))
     }
 
-    /// The manual steps that wait for their owner's word.
+    /// The steps, or their undos, that are done by hand and wait for the word that they are done.
     pub fn awaiting_owner(&self) -> impl Iterator<Item = (usize, &AttemptRun)> {
         let outlines = self.outlines();
         self.agenda.active.iter().filter_map(move |&i| {
             let attempt = self.steps[i].attempts.last()?;
-            let waits = outlines.get(i)?.manual
-                && attempt.what == What::Do
+            let waits = outlines.get(i)?.by_hand(attempt.what.leg())
+                && attempt.what.acts()
                 && attempt.alive()
                 && attempt.intended
                 && attempt.owner_done.is_none();

@@ -75,10 +75,16 @@ impl Dialog {
                 (&[Field::Word, Field::Who, Field::Text], ask.decides.to_string())
             }
             (Topic::Ask(_), Some(Ask::Confirm(ask))) => (&[Field::Word, Field::Who], ask.suggested.to_string()),
-            (Topic::Ask(_), Some(Ask::Manual(ask))) if ask.asks_value.is_some() => {
-                (&[Field::Text, Field::Word, Field::Who], ask.owner.to_string())
-            }
-            (Topic::Ask(_), Some(Ask::Manual(ask))) => (&[Field::Word, Field::Who], ask.owner.to_string()),
+            (Topic::Ask(_), Some(Ask::Manual(ask))) => (
+                match (ask.asks_value.is_some(), ask.checklist.is_empty()) {
+                    (false, true) => &[Field::Word, Field::Who],
+                    (false, false) => &[Field::Word, Field::Who, Field::Text],
+                    (true, true) => &[Field::Value, Field::Word, Field::Who],
+                    // The checklist comes first, and is ticked off in the word's field.
+                    (true, false) => &[Field::Word, Field::Value, Field::Who, Field::Text],
+                },
+                ask.owner.to_string(),
+            ),
             (Topic::Ask(_), Some(Ask::Held(_))) => (&[Field::Word], operator.to_owned()),
             (Topic::Act(choice, _), _) if matches!(choice.reason, Reason::Needed(_)) => {
                 (&[Field::Text, Field::Word, Field::Who], operator.to_owned())
@@ -106,7 +112,7 @@ impl Dialog {
     #[must_use]
     pub fn space_is_text(&self, board: &Board) -> bool {
         match self.form.focus() {
-            Some(Field::Text) => true,
+            Some(Field::Text | Field::Value) => true,
             Some(Field::Word) => matches!((&self.topic, &board.ask), (Topic::Ask(_), Some(Ask::StopPoint(_)))),
             Some(Field::Who) | None => false,
         }
@@ -165,7 +171,7 @@ impl Dialog {
         if self.waiting.is_some() {
             return Step::Stay;
         }
-        if matches!(self.form.focus(), Some(Field::Word | Field::Text)) && !self.form.by_hand(at) {
+        if matches!(self.form.focus(), Some(Field::Word | Field::Text | Field::Value)) && !self.form.by_hand(at) {
             self.form.said = Some(("text and enter came at once, like a paste: press enter again".into(), Role::Warn));
             return Step::Stay;
         }
@@ -254,14 +260,27 @@ impl Dialog {
         }
     }
 
+    /// The number of a thing of the checklist, or `done`.
     fn done(&mut self, ask: &ManualAsk) -> Step {
-        match self.word("done") {
-            Some(_) => {
-                let value = ask.asks_value.as_ref().and_then(|_| self.form.reason());
-                self.say(Intent::OwnerDone { step: ask.step.clone(), value })
-            }
-            None => Step::Stay,
+        let step = ask.step.clone();
+        let typed = self.form.value(Field::Word).to_owned();
+        let (number, on) = typed.strip_prefix('-').map_or((typed.as_str(), true), |number| (number, false));
+        let item = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        if let Some(item) = item.filter(|_| !ask.checklist.is_empty()) {
+            return self.say(Intent::Tick { step, item, on });
         }
+        if self.word("done").is_none() {
+            return Step::Stay;
+        }
+        let open: Vec<String> = ask.open().iter().map(ToString::to_string).collect();
+        let reason = self.form.reason();
+        if !open.is_empty() && reason.is_none() {
+            let said = format!("not ticked off: {}. Tick off, or say why (tab)", open.join(", "));
+            self.form.said = Some((said, Role::Warn));
+            return Step::Stay;
+        }
+        let value = ask.asks_value.as_ref().and_then(|_| self.form.written());
+        self.say(Intent::OwnerDone { step, value, reason })
     }
 
     fn release(&mut self, ask: &HeldAsk, silence: Duration) -> Step {

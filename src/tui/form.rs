@@ -21,8 +21,10 @@ pub enum Field {
     Word,
     /// Whose word it is.
     Who,
-    /// A reason, a note, a value.
+    /// A reason or a note.
     Text,
+    /// What a step by hand asks to write down.
+    Value,
 }
 
 /// The fields of a sheet.
@@ -33,6 +35,7 @@ pub struct Form {
     word: Input,
     who: Input,
     text: Input,
+    value: Input,
     /// What is said under the fields: a refusal, a wrong word.
     pub said: Option<(String, Role)>,
     edited: Option<Duration>,
@@ -48,6 +51,7 @@ impl Form {
             word: Input::default(),
             who: Input::new(who.to_owned()),
             text: Input::default(),
+            value: Input::default(),
             said: None,
             edited: None,
         }
@@ -77,6 +81,12 @@ impl Form {
         Some(self.value(Field::Text).to_owned()).filter(|text| !text.is_empty())
     }
 
+    /// The value, where there is one.
+    #[must_use]
+    pub fn written(&self) -> Option<String> {
+        Some(self.value(Field::Value).to_owned()).filter(|text| !text.is_empty())
+    }
+
     /// The text of a field before and behind its cursor.
     #[must_use]
     pub fn around_cursor(&self, field: Field) -> (String, String) {
@@ -91,6 +101,7 @@ impl Form {
             Field::Word => &self.word,
             Field::Who => &self.who,
             Field::Text => &self.text,
+            Field::Value => &self.value,
         }
     }
 
@@ -99,6 +110,7 @@ impl Form {
             Field::Word => &mut self.word,
             Field::Who => &mut self.who,
             Field::Text => &mut self.text,
+            Field::Value => &mut self.value,
         })
     }
 
@@ -115,7 +127,7 @@ impl Form {
 
     /// Text that was pasted, into a field that takes it: never the word, never the name.
     pub fn paste(&mut self, text: &str, at: Duration) -> bool {
-        if self.focus() != Some(Field::Text) {
+        if !matches!(self.focus(), Some(Field::Text | Field::Value)) {
             self.said = Some(("paste is off here: type it".into(), Role::Warn));
             return false;
         }

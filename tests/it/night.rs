@@ -8,9 +8,8 @@ use gonogo::{
     base::{Class, Elapsed, Failure, PersonId, Stamp, StepId},
     run::{
         Done, Doubt, EnvOutline, Envelope, Event, Identity, Input, Intent, Mode, Opened, Outcome, Outline, Refusal,
-        Report, RunState, Sample, Seen, StepOutline, StopOutline, Treatment, Undo, Via, WatchOutline, Where,
-        WindowOutline,
-        handle,
+        Report, RunState, Sample, Seen, StepOutline, StopOutline, Treatment, Undo, ValueRule, Via, WatchOutline, Where,
+        WindowOutline, handle,
     },
     runbook::{Clocks, EnvKind, Person, Retry},
 };
@@ -53,6 +52,9 @@ impl Steps {
             changes: true,
             manual: false,
             asks_value: None,
+            checklist: Vec::new(),
+            value_rule: None,
+            undo_hands: None,
             works: true,
             does: Vec::new(),
             verifies: Vec::new(),
@@ -240,6 +242,26 @@ impl Night {
         night
     }
 
+    /// The same night with a checklist at its manual step. To be called before anything has happened.
+    pub fn with_checklist(&mut self) -> &mut Self {
+        let mut outline = outline(EnvKind::Live);
+        let step = outline.steps.iter_mut().find(|step| step.id.as_str() == "promote").unwrap();
+        step.checklist = [
+            "replication is caught up in the console",
+            "backup window is kept",
+            "Promote is pressed",
+            "status is Available",
+            "the endpoint answers",
+            "parameter group is in sync",
+            "events show no failover",
+        ]
+        .map(String::from)
+        .into();
+        step.value_rule = Some(ValueRule { pattern: Some("[0-9A-F]+/[0-9A-F]+".into()), ..ValueRule::default() });
+        *self = Self::of(outline);
+        self
+    }
+
     pub fn now(&self) -> Stamp {
         stamp(self.ms)
     }
@@ -392,7 +414,7 @@ impl Night {
             .done("lag-zero", 52, "lag 0 at 4/8A2F10")
             .ready("promote")
             .wait(180)
-            .says("sam", Intent::OwnerDone { step: step_id("promote"), value: Some("4/8A2F10".into()) })
+            .says("sam", Intent::OwnerDone { step: step_id("promote"), value: Some("4/8A2F10".into()), reason: None })
             .wait(30)
             .report("promote", Report::Ended(Outcome::Done(Done::new("acme-prod is a primary"))))
             .done("rows-match", 137, "41 tables, difference 0")
@@ -451,7 +473,7 @@ impl Night {
             .done("watch-metrics", 600, "quiet for 10 m")
             .ready("close-out")
             .wait(100)
-            .says("mira", Intent::OwnerDone { step: step_id("close-out"), value: None })
+            .says("mira", Intent::OwnerDone { step: step_id("close-out"), value: None, reason: None })
             .done_now("close-out", "closed")
     }
 

@@ -6,7 +6,7 @@
 
 mod go;
 mod trouble;
-mod wait;
+pub(super) mod wait;
 
 use super::{choice::Choice, clock::Face, mark::Role};
 use crate::{
@@ -241,18 +241,47 @@ pub struct ManualAsk {
     pub title: String,
     /// Whose it is.
     pub owner: PersonId,
-    /// What is to be done.
+    /// It takes the step back.
+    pub back: bool,
+    /// What is to be done, without the checklist.
     pub does: Vec<String>,
+    /// The single things to tick off.
+    pub checklist: Vec<Item>,
     /// Why.
     pub why: Option<String>,
     /// What is checked afterwards.
     pub verifies: Vec<String>,
     /// What is to be written down.
     pub asks_value: Option<String>,
+    /// What that has to look like, in words.
+    pub value_is: Option<String>,
     /// How long it has been asked.
     pub waited: String,
     /// Planned time.
     pub plan: String,
+}
+
+/// One thing of a checklist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// What.
+    pub text: String,
+    /// Who has ticked it off, and when: `mira`, `02:51:07`.
+    pub ticked: Option<(PersonId, String)>,
+}
+
+impl ManualAsk {
+    /// Things that are ticked off.
+    #[must_use]
+    pub fn ticked(&self) -> usize {
+        self.checklist.iter().filter(|item| item.ticked.is_some()).count()
+    }
+
+    /// Numbers of the things that are not, from 1.
+    #[must_use]
+    pub fn open(&self) -> Vec<usize> {
+        (1..).zip(&self.checklist).filter(|(_, item)| item.ticked.is_none()).map(|(number, _)| number).collect()
+    }
 }
 
 /// The run holds.
@@ -302,7 +331,10 @@ impl Ask {
         if let Some(hold) = &state.hold {
             return Some(Self::held(state, outline, now, hold));
         }
-        state.awaiting_owner().next().map(|(i, attempt)| Self::manual(&outline.steps[i], i, attempt, now))
+        state
+            .awaiting_owner()
+            .next()
+            .map(|(i, attempt)| Self::manual(state, &outline.steps[i], (i, attempt), now, face))
     }
 }
 

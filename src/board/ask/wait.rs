@@ -3,18 +3,38 @@
 
 use super::{
     super::{
+        clock::Face,
         next::{running, upcoming},
         words::{hold_words, spoken, step_words},
     },
-    Ask, AskId, AskKind, HeldAsk, ManualAsk, place,
+    Ask, AskId, AskKind, HeldAsk, Item, ManualAsk, place, undo_words,
 };
 use crate::{
     base::{Stamp, short_duration},
-    run::{AttemptRun, Hold, HoldWhy, Mode, Outline, RunState, StepOutline},
+    run::{AttemptRun, Hands, Hold, HoldWhy, Leg, Mode, Outline, RunState, StepOutline},
 };
 
 impl Ask {
-    pub(super) fn manual(step: &StepOutline, i: usize, attempt: &AttemptRun, now: Stamp) -> Self {
+    pub(super) fn manual(
+        state: &RunState,
+        step: &StepOutline,
+        (i, attempt): (usize, &AttemptRun),
+        now: Stamp,
+        face: &Face,
+    ) -> Self {
+        let leg = attempt.what.leg();
+        let back = leg == Leg::Back;
+        let hands = step.hands(leg).unwrap_or_default();
+        let ticks = state.steps[i].leg(leg).map(|run| &run.ticks);
+        let ticked = |item: usize| ticks.and_then(|ticks| ticks.get(&item));
+        let item = |(i, text): (usize, &String)| Item {
+            text: text.clone(),
+            ticked: ticked(i).map(|tick| (tick.who.clone(), face.clock(tick.at))),
+        };
+        let does = match leg {
+            Leg::Forward => step.does.clone(),
+            Leg::Back => undo_words(&step.undo),
+        };
         Self::Manual(ManualAsk {
             id: AskId {
                 kind: AskKind::Manual,
@@ -26,10 +46,13 @@ impl Ask {
             number: i + 1,
             title: step.title.clone(),
             owner: step.owner.clone(),
-            does: step.does.clone(),
-            why: step.why.clone(),
-            verifies: step.verifies.clone(),
-            asks_value: step.asks_value.clone(),
+            back,
+            does: instructions(does, &hands),
+            checklist: hands.checklist.iter().enumerate().map(item).collect(),
+            why: step.why.clone().filter(|_| !back),
+            verifies: if back { Vec::new() } else { step.verifies.clone() },
+            asks_value: hands.value,
+            value_is: hands.rule.map(|rule| rule.words()),
             waited: short_duration(now - attempt.started),
             plan: short_duration(step.planned),
         })
@@ -77,4 +100,14 @@ impl Ask {
             quick: outline.mode == Mode::Rehearse,
         })
     }
+}
+
+/// What is to be done, without what is ticked off and written down: those stand apart.
+pub(in crate::board) fn instructions(does: Vec<String>, hands: &Hands) -> Vec<String> {
+    let apart = |line: &str| {
+        let item = line.strip_prefix("[ ] ").is_some_and(|item| hands.checklist.iter().any(|it| it == item));
+        let value = line.strip_prefix("write down: ").is_some_and(|value| hands.value.as_deref() == Some(value));
+        item || value
+    };
+    does.into_iter().filter(|line| !apart(line)).collect()
 }

@@ -1,5 +1,6 @@
 //! Draws the screen: the same state and size always give the same cells.
 
+mod by_hand;
 mod canvas;
 mod fields;
 mod header;

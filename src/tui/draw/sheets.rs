@@ -1,13 +1,14 @@
 //! What each sheet says: where, what, who, what changes, how to go back, and which word acts.
 
 use super::{
+    by_hand::manual,
     fields::{field, labelled},
     own::{act, help, leave, note},
     panel::Panel,
     votes::votes,
 };
 use crate::{
-    board::{Act, Ask, AskKind, Choice, ConfirmAsk, FailAsk, HeldAsk, ManualAsk, Role, StopAsk},
+    board::{Act, Ask, AskKind, Choice, ConfirmAsk, FailAsk, HeldAsk, Role, StopAsk},
     tui::{
         app::App,
         dialog::{Dialog, Topic},
@@ -181,36 +182,6 @@ fn confirm(ask: &ConfirmAsk, dialog: &Dialog, cells: usize) -> Panel {
         form,
         extra,
         left: "esc look around, it keeps waiting".into(),
-        ..Panel::default()
-    }
-}
-
-fn manual(ask: &ManualAsk, dialog: &Dialog, cells: usize) -> Panel {
-    let mut head = vec![line(format!("{} does this by hand.", ask.owner), Role::Strong)];
-    if let Some(why) = &ask.why {
-        head.extend(wrap(why, cells).into_iter().take(3).map(|l| line(l, Role::Dim)));
-    }
-    let mut body = vec![Line::new()];
-    for (i, does) in ask.does.iter().enumerate() {
-        body.extend(labelled(&format!("{}.", i + 1), does, Role::Plain, cells));
-    }
-    for (i, check) in ask.verifies.iter().enumerate() {
-        body.extend(labelled(if i == 0 { "then" } else { "" }, &format!("checked: {check}"), Role::Dim, cells));
-    }
-    let mut form = vec![Line::new()];
-    if let Some(value) = &ask.asks_value {
-        form.push(field(dialog, Field::Text, &format!("{value}:"), cells));
-    }
-    form.push(field(dialog, Field::Word, "Type  done  then enter:", cells));
-    form.push(field(dialog, Field::Who, "done by (tab):", cells));
-    Panel {
-        title: vec![("? ".into(), Role::Ask), (format!("{} {}", ask.number, ask.title), Role::Strong)],
-        status: format!("{} of {}", ask.waited, ask.plan),
-        head,
-        body,
-        form,
-        left: "esc look around, it keeps waiting".into(),
-        right: "space HOLD".into(),
         ..Panel::default()
     }
 }

@@ -14,6 +14,7 @@ const CALL: &str = "instructions = \"Call them.\\nTwice.\"\nchecklist = [\"one\"
 async fn its_owner_says_when_it_is_done() {
     let call = action("manual", CALL, &services(env()));
     assert_eq!(call.does(), ["Call them.", "Twice.", "[ ] one", "write down: ticket"]);
+    assert_eq!(call.checklist(), ["one"]);
     assert!(call.manual() && call.changes() && !call.restorable());
     assert_eq!(call.doubt(), Doubt::Manual);
     for (value, line) in [(Some("T-1"), "done by dana: T-1"), (None, "done by dana; ticket was not written down")] {
@@ -22,11 +23,29 @@ async fn its_owner_says_when_it_is_done() {
         let task = tokio::spawn(async move { acting.apply(&cx, &Json::Null).await });
         tokio::task::yield_now().await;
         assert!(!task.is_finished());
-        attempt.owner.send(Some(OwnerDone { who: "dana".into(), value: value.map(Into::into) })).unwrap();
+        attempt
+            .owner
+            .send(Some(OwnerDone { who: "dana".into(), value: value.map(Into::into), unticked: Vec::new() }))
+            .unwrap();
         let done = task.await.unwrap().unwrap();
         assert_eq!(done.line, line);
         assert_eq!(done.evidence["who"], "dana");
     }
+}
+
+#[tokio::test]
+async fn what_was_left_is_told() {
+    let params = format!("{CALL}\nmin = 1\nmax = 2.5");
+    let call = action("manual", &params, &services(env()));
+    let rule = call.value_rule().unwrap();
+    assert_eq!(rule.words(), "a number from 1 to 2.5");
+    assert!(rule.fits("2.5") && !rule.fits("2.6") && !rule.fits("two"));
+    let attempt = attempt();
+    let said = OwnerDone { who: "dana".into(), value: Some("2".into()), unticked: vec!["one".into()] };
+    attempt.owner.send(Some(said)).unwrap();
+    let done = call.apply(&attempt.cx, &Json::Null).await.unwrap();
+    assert_eq!(done.line, "done by dana: 2; not ticked off: one");
+    assert_eq!(done.evidence["unticked"][0], "one");
 }
 
 #[tokio::test]
@@ -41,6 +60,15 @@ async fn cut_short_nobody_knows() {
     assert_eq!(call.apply(&ended.cx, &Json::Null).await.unwrap_err().class, Class::Unknown);
     assert!(matches!(call.probe(&attempt().cx, &Json::Null, false).await, Ok(Finding::Unclear { .. })));
     assert_eq!(call.restore(&attempt().cx, &Json::Null).await.unwrap_err().class, Class::Misconfigured);
+    let bad = |more: &str, at: &str, say: &str| {
+        points_at("manual", &format!("instructions = \"x\"\n{more}"), &services, at, say);
+    };
+    bad("checklist = [\"a\", \" \"]", "[\"a\", \" \"]", "empty line");
+    bad("min = 1", "1", "`min` without `value`");
+    bad("value = \"n\"\nmin = 3\nmax = 1", "3", "`min` is more than `max`");
+    bad("value = \"n\"\npattern = \"(\"", "\"(\"", "no regular expression");
+    bad("value = \"n\"\npattern = \"x\"\nchoices = [\"a\"]", "[\"a\"]", "`choices` names the values, alone");
+    bad("value = \"n\"\nchoices = []", "[]", "`choices` names the values, alone");
     points_at("manual", "value = \"x\"", &services, "", "needs `instructions`");
     points_at("manual", "instructions = \" \"", &services, "\" \"", "is empty");
     points_at("manual", "instructions = \"${secret.x}\"", &services, "\"${secret.x}\"", "must not be a secret");

@@ -2,6 +2,7 @@
 //! has nothing but a path and a home. Every wait has an end, and no child outlives its test.
 
 mod gone;
+mod hands;
 mod keys;
 mod killed;
 mod moto;

@@ -124,7 +124,7 @@ fn the_owner_of_a_manual_step_is_its_work() {
     let mut night = Night::of(vec![StepOutline { manual: true, ..step("one") }]);
     night.intends("one");
     night.after(100);
-    night.says("mira", Intent::OwnerDone { step: id("one"), value: None }).unwrap();
+    night.says("mira", Intent::OwnerDone { step: id("one"), value: None, reason: None }).unwrap();
     night.after(5);
     night.report("one", done()).unwrap();
     let one = timing(&night).steps[0];

@@ -64,7 +64,7 @@ fn night() -> (Night, Vec<Envelope>) {
         |n| drop(n.says("dana", release()).unwrap()),
         |n| {
             n.intends("tell");
-            n.says("mira", Intent::OwnerDone { step: id("tell"), value: Some("OPS-1".into()) }).unwrap();
+            n.says("mira", Intent::OwnerDone { step: id("tell"), value: Some("OPS-1".into()), reason: None }).unwrap();
             n.report("tell", done()).unwrap();
             n.says(
                 "sam",

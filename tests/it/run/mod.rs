@@ -16,9 +16,9 @@ use chrono::{DateTime, TimeZone as _, Utc};
 use gonogo::{
     base::{Class, Elapsed, Failure, PersonId, Stamp, StepId},
     run::{
-        Done, Doubt, EnvOutline, Envelope, Event, Finding, Input, Intent, Leg, Mode, Opened, Outcome, Outline, Refusal,
-        Report, Resumed, RunState, Seen, StepOutline, StepState, StopOutline, Treatment, Undo, Via, WatchOutline, What,
-        WindowOutline, handle,
+        Done, Doubt, EnvOutline, Envelope, Event, Finding, Hands, Input, Intent, Leg, Mode, Opened, Outcome, Outline,
+        Refusal, Report, Resumed, RunState, Seen, StepOutline, StepState, StopOutline, Treatment, Undo, Via,
+        WatchOutline, What, WindowOutline, handle,
     },
     runbook::{Clocks, EnvKind, Person},
 };
@@ -58,6 +58,9 @@ pub fn step(name: &str) -> StepOutline {
         changes: true,
         manual: false,
         asks_value: None,
+        checklist: Vec::new(),
+        value_rule: None,
+        undo_hands: None,
         works: true,
         does: vec!["does it".into()],
         verifies: Vec::new(),

@@ -147,7 +147,7 @@ fn one_person_never_owns_two_running_manual_steps() {
     assert!(night.running("one") && night.running("three"));
     assert_eq!(night.forward("two"), &StepState::Pending);
     night.intends("one");
-    night.says("sam", Intent::OwnerDone { step: id("one"), value: None }).unwrap();
+    night.says("sam", Intent::OwnerDone { step: id("one"), value: None, reason: None }).unwrap();
     assert_eq!(night.forward("two"), &StepState::Pending, "its checks still run");
     night.report("one", done()).unwrap();
     assert!(night.running("two"));
@@ -157,13 +157,91 @@ fn one_person_never_owns_two_running_manual_steps() {
 fn a_manual_step_that_asks_for_a_value_gets_one() {
     let asks_value = Some("the ticket".to_owned());
     let mut night = Night::of(vec![StepOutline { manual: true, asks_value, ..step("one") }]);
-    let word = |value: Option<&str>| Intent::OwnerDone { step: id("one"), value: value.map(Into::into) };
+    let word = |value: Option<&str>| Intent::OwnerDone { step: id("one"), value: value.map(Into::into), reason: None };
     assert!(matches!(night.says("mira", word(Some("x"))), Err(Refusal::NotAsked { .. })), "it has not begun to act");
     night.intends("one");
     assert!(matches!(night.says("mira", word(None)), Err(Refusal::ValueMissing(_))));
     assert!(matches!(night.says("mira", word(Some("  "))), Err(Refusal::ValueMissing(_))));
     night.says("mira", word(Some("OPS-1"))).unwrap();
     assert!(matches!(night.says("mira", word(Some("OPS-2"))), Err(Refusal::NotAsked { .. })));
+}
+
+fn with_checklist() -> StepOutline {
+    StepOutline { manual: true, checklist: vec!["call".into(), "write".into(), "wait".into()], ..step("one") }
+}
+
+fn tick(item: usize, on: bool) -> Intent {
+    Intent::Tick { step: id("one"), item, on }
+}
+
+#[test]
+fn a_checklist_is_ticked_off_one_by_one_and_survives_the_process() {
+    let mut night = Night::of(vec![with_checklist()]);
+    let done =
+        |reason: Option<&str>| Intent::OwnerDone { step: id("one"), value: None, reason: reason.map(Into::into) };
+    assert!(matches!(night.says("mira", tick(0, true)), Err(Refusal::NotAsked { .. })), "it has not begun");
+    night.intends("one");
+    night.says("mira", tick(0, true)).unwrap();
+    night.says("sam", tick(2, true)).unwrap();
+    assert_eq!(night.says("mira", tick(2, true)), Ok(Vec::new()), "twice is once");
+    assert_eq!(night.says("mira", tick(3, true)), Err(Refusal::NoSuchItem { item: 4, items: 3 }));
+    assert_eq!(night.says("mira", done(None)), Err(Refusal::NeedsReason("1 of 3 are not ticked off: 2".into())));
+    night.says("mira", tick(0, false)).unwrap();
+    assert_eq!(night.state.unticked(0, Leg::Forward), [0, 1]);
+    // The process dies in the middle; what was ticked stays ticked, with its name.
+    night.put(Input::Resume(resumed())).unwrap();
+    night.report("one", Report::Found(Finding::Unclear { line: "only its owner knows".into() })).unwrap();
+    let reason = Some("asked mira".to_owned());
+    night.says("dana", Intent::Retry { step: id("one"), typed: "retry".into(), reason }).unwrap();
+    night.says("dana", release()).unwrap();
+    assert!(matches!(night.says("mira", tick(1, true)), Err(Refusal::NotAsked { .. })));
+    night.intends("one");
+    let ticks = &night.state.steps[0].forward.ticks;
+    assert_eq!(ticks.iter().map(|(item, tick)| (*item, tick.who.as_str())).collect::<Vec<_>>(), [(2, "sam")]);
+    night.says("mira", tick(0, true)).unwrap();
+    let events = night.says("mira", done(Some("mail can wait"))).unwrap();
+    let Event::OwnerSaidDone { unticked, reason, .. } = &events[0] else { panic!("{events:?}") };
+    assert_eq!((unticked.as_slice(), reason.as_deref()), (&["write".to_owned()][..], Some("mail can wait")));
+    night.report("one", super::done()).unwrap();
+    assert_eq!(night.state.ended, Some(Ending::Completed));
+}
+
+#[test]
+fn a_value_has_to_fit_and_must_not_be_a_secret() {
+    let rule = gonogo::run::ValueRule { pattern: Some("OPS-[0-9]+".into()), ..Default::default() };
+    let asks =
+        StepOutline { manual: true, asks_value: Some("the ticket".into()), value_rule: Some(rule), ..step("one") };
+    let mut night = Night::of(vec![asks]);
+    night.intends("one");
+    let word = |value: &str| Intent::OwnerDone { step: id("one"), value: Some(value.into()), reason: None };
+    let bad = Refusal::BadValue { asked: "the ticket".into(), wants: "like OPS-[0-9]+".into() };
+    assert_eq!(night.says("mira", word("tomorrow")), Err(bad.clone()));
+    assert_eq!(night.says("mira", word("auto-go")), Err(bad), "only an automatic rehearsal may leave it open");
+    let secret = word("postgres://acme:hunter2@db/acme");
+    assert!(matches!(night.says("mira", secret), Err(Refusal::LooksSecret { .. })));
+    night.says("mira", word(" OPS-12 ")).unwrap();
+    assert_eq!(night.state.steps[0].attempts[0].owner_done.as_ref().unwrap().1.as_deref(), Some("OPS-12"));
+}
+
+#[test]
+fn what_is_taken_back_by_hand_waits_for_its_owner_too() {
+    let hands = gonogo::run::Hands { checklist: vec!["told them".into()], ..Default::default() };
+    let undo = Undo::Action(vec!["tell them it is off".into()]);
+    let mut night =
+        Night::of(vec![StepOutline { undo, undo_hands: Some(hands), ..step("one") }, needing(stop("go"), &["one"])]);
+    night.does("one");
+    night.says("mira", roll_back()).unwrap();
+    night.says("mira", confirm("one", "undo")).unwrap();
+    night.intends("one");
+    assert_eq!(night.state.awaiting_owner().map(|(at, _)| at).collect::<Vec<_>>(), [0]);
+    night.now += 90_000;
+    night.says("mira", tick(0, true)).unwrap();
+    night.says("mira", Intent::OwnerDone { step: id("one"), value: None, reason: None }).unwrap();
+    assert!(night.state.steps[0].forward.ticks.is_empty(), "it is the undo's checklist");
+    let back = night.state.steps[0].leg(Leg::Back).unwrap();
+    assert_eq!(back.waited, Duration::from_secs(90), "people's time, not the machine's");
+    night.report("one", super::done()).unwrap();
+    assert_eq!(night.state.ended, Some(Ending::RolledBack));
 }
 
 #[test]

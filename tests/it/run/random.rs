@@ -59,7 +59,11 @@ fn plan(specs: &[Spec], no_return: usize, watches: &[(u8, u8, u8)], live: bool) 
         let base = match spec.kind {
             0 => check(&names[i]),
             1 => StepOutline { works: false, ..check(&names[i]) },
-            2 => StepOutline { manual: true, asks_value: (spec.clocks > 99).then(|| "x".into()), ..step(&names[i]) },
+            2 => {
+                let checklist = (0..spec.planned % 3).map(|n| format!("thing {n}")).collect();
+                let asks_value = (spec.clocks > 99).then(|| "x".into());
+                StepOutline { manual: true, asks_value, checklist, ..step(&names[i]) }
+            }
             _ => step(&names[i]),
         };
         // Without `needs` a step needs the one above; else some of those before it.
@@ -94,6 +98,9 @@ fn plan(specs: &[Spec], no_return: usize, watches: &[(u8, u8, u8)], live: bool) 
             stop,
             undo,
             treatment,
+            // Some are taken back by hand.
+            undo_hands: (spec.undo == 1 && base.changes && spec.clocks % 2 == 0)
+                .then(|| Hands { checklist: vec!["told them".into()], ..Hands::default() }),
             owner: who(people[usize::from(spec.owner)]),
             people: spec.people,
             no_return: i == no_return && base.changes,
@@ -262,6 +269,21 @@ impl Judge {
                     other => panic!("{other:?}"),
                 }
             }
+            Event::Ticked { step, attempt, item, on, .. } => {
+                let (outline, run) = state.step(step).unwrap();
+                let attempt = run.attempt(*attempt).unwrap();
+                let leg = attempt.what.leg();
+                assert!(attempt.alive() && attempt.intended && attempt.owner_done.is_none());
+                assert!(*item < outline.hands(leg).unwrap().checklist.len());
+                assert_eq!(run.leg(leg).unwrap().ticks.contains_key(item), !on, "ticked twice");
+            }
+            Event::OwnerSaidDone { step, attempt, unticked, reason, .. } => {
+                let (_, run) = state.step(step).unwrap();
+                let leg = run.attempt(*attempt).unwrap().what.leg();
+                let left = state.unticked(state.position(step).unwrap(), leg).len();
+                assert_eq!(unticked.len(), left, "{step}");
+                assert!(left == 0 || reason.is_some(), "{step} done over {left} without a reason");
+            }
             Event::Voted { step, who, .. } => {
                 let (outline, run) = state.step(step).unwrap();
                 assert!(!self.ended && run.forward.state == StepState::AtStopPoint, "a vote on {step} counts late");
@@ -416,7 +438,13 @@ impl Rig {
                 let back = self.state.rollback.is_some();
                 says(Intent::Confirm { step, typed: word(if back { "undo" } else { WORD }) })
             }
-            19 => says(Intent::OwnerDone { step: any_step(), value: reason }),
+            19 if c.is_multiple_of(2) => {
+                says(Intent::Tick { step, item: usize::from(b % 4), on: !c.is_multiple_of(3) })
+            }
+            19 => {
+                let (step, value) = (any_step(), reason.clone());
+                says(Intent::OwnerDone { step, value, reason })
+            }
             20 | 21 => says(Intent::Retry { step, typed: word("retry"), reason }),
             22 => says(Intent::ByHand { step, reason: reason.unwrap_or_default() }),
             23 => says(Intent::Skip { step, typed: word("skip"), reason: reason.unwrap_or_default() }),

@@ -62,6 +62,8 @@ fn every() -> Vec<Event> {
             who: by.clone(),
             typed_by: by.clone(),
             value: Some("v".into()),
+            unticked: vec!["it".into()],
+            reason: Some("w".into()),
         },
         Event::Held { why: HoldWhy::JournalFailed("w".into()), by: None },
         Event::Released { by: by.clone() },
@@ -76,11 +78,12 @@ fn every() -> Vec<Event> {
         Event::ClockJumped { wall_ms: i64::MIN, slept: Duration::from_millis(5) },
         Event::TornTail { bytes: 7, kept_as: "tear-1".into() },
         Event::Ended { ending: Ending::RolledBackInPart },
+        Event::Ticked { step: id("one"), attempt, item: 4, on: false, who: who("sam"), typed_by: who("mira") },
         Event::Unknown(UnknownEvent(json!({ "teleported": { "to": "mars" } }))),
     ];
     let mut kinds: Vec<u8> = all.iter().map(number).collect();
     kinds.dedup();
-    assert_eq!(kinds, (0..31).collect::<Vec<u8>>(), "one of each, in order");
+    assert_eq!(kinds, (0..32).collect::<Vec<u8>>(), "one of each, in order");
     all
 }
 
@@ -116,7 +119,8 @@ fn number(event: &Event) -> u8 {
         Event::ClockJumped { .. } => 27,
         Event::TornTail { .. } => 28,
         Event::Ended { .. } => 29,
-        Event::Unknown(_) => 30,
+        Event::Ticked { .. } => 30,
+        Event::Unknown(_) => 31,
     }
 }
 

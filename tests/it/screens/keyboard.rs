@@ -197,7 +197,42 @@ fn a_manual_step_takes_its_value_and_its_word() {
     assert!(scene.text().contains("write down position at promotion"), "{}", scene.text());
     scene.types("\t\t4/8A2F10\ndone\n");
     let value = Some("4/8A2F10".to_owned());
-    assert_eq!(last(&scene), ("sam".into(), "dana".into(), Intent::OwnerDone { step: step_id("promote"), value }));
+    assert_eq!(
+        last(&scene),
+        ("sam".into(), "dana".into(), Intent::OwnerDone { step: step_id("promote"), value, reason: None })
+    );
+    assert!(scene.night.state.awaiting_owner().next().is_none());
+}
+
+#[test]
+fn a_checklist_is_ticked_by_numbers_and_done_over_a_gap_needs_a_reason() {
+    let mut night = Night::open(EnvKind::Live);
+    night.with_checklist().to_go_freeze().criteria("go-freeze", &[Ok("14 kB"), Ok("6")]);
+    night.vote("go-freeze", "dana", true).vote("go-freeze", "sam", true).go("go-freeze");
+    night.done("maintenance", 1, "").done("workers-down", 1, "").done("queues-empty", 1, "").done("lag-zero", 1, "");
+    night.ready("promote").wait(5);
+    let mut scene = Scene::new(night, 80, 24);
+    let step = || step_id("promote");
+    scene.types("1\n");
+    assert_eq!(last(&scene), ("sam".into(), "dana".into(), Intent::Tick { step: step(), item: 0, on: true }));
+    scene.types("-1\n2\n3\n4\n5\n6\n7\n");
+    assert!(scene.text().contains("6 of 7 ticked off"), "{}", scene.text());
+    let before = scene.said.len();
+    scene.types("8\n");
+    assert!(scene.text().contains("there is no 8 on the checklist: it has 7"), "{}", scene.text());
+    scene.types("all\n");
+    assert!(scene.text().contains("typed `all`; the word is `done`"), "{}", scene.text());
+    scene.ctrl('u');
+    scene.types("done\n");
+    assert!(scene.text().contains("not ticked off: 1. Tick off, or say why (tab)"), "{}", scene.text());
+    assert_eq!(scene.said.len(), before + 1, "only the 8 was said: {:?}", scene.said);
+    scene.types("\ttomorrow\t\tseen by eye\t\n");
+    assert!(scene.text().contains("position at promotion has to be like"), "{}", scene.text());
+    scene.types("\t");
+    scene.ctrl('u');
+    scene.types("4/8A2F10\t\t\tdone\n");
+    let Intent::OwnerDone { value, reason, .. } = last(&scene).2 else { panic!("{:?}", scene.said) };
+    assert_eq!((value.as_deref(), reason.as_deref()), (Some("4/8A2F10"), Some("seen by eye")));
     assert!(scene.night.state.awaiting_owner().next().is_none());
 }
 

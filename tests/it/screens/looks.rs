@@ -145,6 +145,23 @@ fn manual() {
     shown("manual", play, "");
 }
 
+/// Half of a long checklist is done, a value is asked for, the instructions are long.
+#[test]
+fn checklist() {
+    let play = night(|n| {
+        n.with_checklist().to_go_freeze().criteria("go-freeze", &[Ok("lag 14 kB"), Ok("6 of 6")]);
+        n.vote("go-freeze", "dana", true).vote("go-freeze", "sam", true).go("go-freeze");
+        n.done("maintenance", 64, "503").done("workers-down", 50, "worker=0").done("queues-empty", 401, "0");
+        n.done("lag-zero", 52, "lag 0").ready("promote").wait(30);
+        for item in 0..3 {
+            n.wait(7).says("sam", gonogo::run::Intent::Tick { step: crate::night::step_id("promote"), item, on: true });
+        }
+    });
+    shown("checklist", &play, "");
+    shown("checklist_left", &play, "done\n");
+    shown("checklist_detail", &play, "\u{1b}\n");
+}
+
 #[test]
 fn held() {
     let play = night(|n| {

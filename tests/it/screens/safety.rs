@@ -55,6 +55,7 @@ fn word(intent: &Intent) -> Option<&str> {
         | Intent::Abort { typed, .. } => Some(typed),
         Intent::Vote { go, .. } => Some(if *go { "go" } else { "no-go" }),
         Intent::OwnerDone { .. } | Intent::ByHand { .. } => Some("done"),
+        Intent::Tick { item, .. } => ["1", "2", "3", "4", "5", "6", "7", "8", "9"].get(*item).copied(),
     }
 }
 

@@ -42,7 +42,7 @@ fn eventful() -> Night {
         .done("watch-metrics", 600, "quiet for 10 m")
         .ready("close-out")
         .wait(100)
-        .says("mira", Intent::OwnerDone { step: step_id("close-out"), value: None })
+        .says("mira", Intent::OwnerDone { step: step_id("close-out"), value: None, reason: None })
         .done_now("close-out", "closed");
     night
 }
