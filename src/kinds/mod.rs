@@ -59,7 +59,17 @@ mod postgres_end;
 #[cfg(feature = "postgres")]
 mod postgres_freeze;
 #[cfg(feature = "postgres")]
+mod postgres_frozen;
+#[cfg(feature = "postgres")]
+mod postgres_proof;
+#[cfg(feature = "postgres")]
 mod postgres_replication_lag;
+#[cfg(feature = "postgres")]
+mod postgres_reverse;
+#[cfg(feature = "postgres")]
+mod postgres_sequences;
+#[cfg(feature = "postgres")]
+mod postgres_unfreeze;
 #[cfg(feature = "postgres")]
 mod postgres_words;
 #[cfg(feature = "aws")]
@@ -178,7 +188,15 @@ pub static ALL: &[&Kind] = &[
     #[cfg(feature = "postgres")]
     &postgres_freeze::KIND,
     #[cfg(feature = "postgres")]
+    &postgres_frozen::KIND,
+    #[cfg(feature = "postgres")]
     &postgres_replication_lag::KIND,
+    #[cfg(feature = "postgres")]
+    &postgres_reverse::KIND,
+    #[cfg(feature = "postgres")]
+    &postgres_sequences::KIND,
+    #[cfg(feature = "postgres")]
+    &postgres_unfreeze::KIND,
     #[cfg(feature = "aws")]
     &rds_status::KIND,
     #[cfg(feature = "aws")]

@@ -8,6 +8,7 @@ mod kinds;
 mod knot;
 mod moto;
 mod night;
+mod pgbouncer;
 mod postgres;
 mod process;
 mod proxy;

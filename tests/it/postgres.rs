@@ -121,7 +121,7 @@ pub fn program(name: &str) -> PathBuf {
 }
 
 /// Whom the server runs as: it refuses to run as root. `None`: as we do.
-fn runs_as() -> Option<(u32, u32)> {
+pub fn runs_as() -> Option<(u32, u32)> {
     if rustix::process::geteuid().as_raw() != 0 {
         return None;
     }

@@ -10,6 +10,7 @@
 //! leaves nothing behind: see [`Session`].
 
 mod address;
+pub mod counters;
 mod defaults;
 mod dial;
 mod errors;
@@ -18,7 +19,10 @@ pub mod grants;
 mod open;
 mod pooler;
 mod read;
+pub mod release;
 pub mod replication;
+pub mod reverse;
+pub mod sequences;
 mod session;
 pub mod sessions;
 pub mod settings;

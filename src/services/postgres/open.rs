@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(2);
 const LOOK_FOR_US: &str = "SET client_connection_check_interval = '2s'";
 
 impl Postgres {
-    async fn target(&self, database: &TextOrSecret) -> Result<Target, Failure> {
+    pub(super) async fn target(&self, database: &TextOrSecret) -> Result<Target, Failure> {
         let services = self.services.upgrade();
         let services = services.ok_or_else(|| Failure::new(Class::FailedNothingDone, "the run is over"))?;
         let text = services.secrets.text(database).await?;

@@ -28,11 +28,14 @@ impl Kept {
     /// The value of the setting, as text.
     #[must_use]
     pub fn value(&self) -> Option<&str> {
-        self.config
-            .iter()
-            .find_map(|one| one.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case(NAME)))
-            .map(|(_, value)| value)
+        self.config.iter().find(|line| is_ours(line)).and_then(|line| line.split_once('=')).map(|(_, value)| value)
     }
+}
+
+/// Whether a `name=value` is this setting.
+#[must_use]
+pub fn is_ours(line: &str) -> bool {
+    line.split_once('=').is_some_and(|(name, _)| name.eq_ignore_ascii_case(NAME))
 }
 
 /// Every setting kept for the connected database or for all.

@@ -130,7 +130,7 @@ impl Switch {
                 ));
             }
             let others = |config: &[String]| {
-                let other = |line: &&String| !line.to_ascii_lowercase().starts_with(&format!("{}=", settings::NAME));
+                let other = |line: &&String| !settings::is_ours(line);
                 config.iter().filter(other).cloned().collect::<Vec<_>>()
             };
             if others(now.map_or(&[], |kept| &kept.config)) != others(&one.config) {
