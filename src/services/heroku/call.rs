@@ -1,22 +1,25 @@
 //! One call of the API within its deadline.
 //!
-//! - 429: nothing was done; waited out as `Retry-After` says (60 s at most) while the deadline allows.
+//! - 429: nothing was done; waited out as `Retry-After` says, for a minute at most, while the deadline allows. Then it
+//!   is told, and a person decides.
 //! - 503 and broken connections: a read is repeated with growing waits; a change is not, because it may have happened.
+//! - The account's hourly limit belongs to everybody who uses it: where little is left, reads slow down so that it
+//!   grows again and changes still get through.
 //! - Every failure names the `Request-Id`, which is what Heroku's support asks for.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use reqwest::{
     Method, Response, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE, HeaderMap, RANGE, RETRY_AFTER},
+    header::{ACCEPT, CONTENT_TYPE, RANGE},
 };
 use serde_json::Value as Json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Connected, Heroku};
+use super::{Connected, Heroku, refused};
 use crate::{
-    base::{Class, Failure, clean_line},
+    base::{Class, Failure},
     services::http,
 };
 
@@ -24,14 +27,17 @@ use crate::{
 const VERSION: &str = "application/vnd.heroku+json; version=3";
 /// How long one request may take.
 const ATTEMPT: Duration = Duration::from_secs(15);
-/// The longest wait that `Retry-After` can ask for.
+/// The longest time that one call waits because it was turned away, whatever `Retry-After` asks for.
 const WAIT: Duration = Duration::from_secs(60);
+/// The shortest: `Retry-After: 0` must not become a loop.
+const WAIT_LEAST: Duration = Duration::from_secs(1);
 /// The first wait after a 503; it doubles.
 const BACKOFF: Duration = Duration::from_millis(500);
 /// How often a read is repeated.
 const TRIES: u32 = 5;
-/// Below this many requests left of the 4,500 an hour, reads slow down so that changes still get through.
-const SPARE: u64 = 50;
+/// Requests left of the 4,500 an hour, and how long every read waits below that. 75 come back in a minute: at 30 a
+/// minute the number grows again, at 6 nearly everything is left to changes.
+const SPARE: [(u64, Duration); 2] = [(50, Duration::from_secs(10)), (500, Duration::from_secs(2))];
 /// How much of an answer is read.
 const BODY: usize = 8 << 20;
 /// How many pages a list may have.
@@ -83,14 +89,15 @@ impl Heroku {
     pub async fn list(&self, path: &str, limits: &Limits) -> Result<Reply, Failure> {
         let mut reply = self.send(Method::GET, path, None, None, limits).await?;
         for _ in 0..PAGES {
-            let Some(range) = reply.next.take() else { break };
+            let Some(range) = reply.next.take() else { return Ok(reply) };
             let more = self.send(Method::GET, path, None, Some(&range), limits).await?;
             if let (Some(all), Json::Array(more)) = (reply.json.as_array_mut(), more.json) {
                 all.extend(more);
             }
             (reply.next, reply.remaining, reply.request_id) = (more.next, more.remaining, more.request_id);
         }
-        Ok(reply)
+        // Half a list must not pass for the whole.
+        Err(Failure::new(Class::FailedNothingDone, format!("the list {path} has more than {PAGES} pages")))
     }
 
     pub(super) async fn send(
@@ -101,14 +108,39 @@ impl Heroku {
         range: Option<&str>,
         limits: &Limits,
     ) -> Result<Reply, Failure> {
-        let app = self.app()?;
+        self.sent(method, path, body, range, limits).await.map_err(|trouble| trouble.failure)
+    }
+
+    /// A read of something that need not be there; `None` on 404.
+    pub(super) async fn find(&self, path: &str, limits: &Limits) -> Result<Option<Reply>, Failure> {
+        match self.sent(Method::GET, path, None, None, limits).await {
+            Ok(reply) => Ok(Some(reply)),
+            Err(trouble) if trouble.again == Again::NotFound => Ok(None),
+            Err(trouble) => Err(trouble.failure),
+        }
+    }
+
+    async fn sent(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Json>,
+        range: Option<&str>,
+        limits: &Limits,
+    ) -> Result<Reply, Trouble> {
+        let never = |failure| Trouble { failure, again: Again::Never };
+        let app = self.app().map_err(never)?;
         let what = format!("{method} /apps/{app}{path}");
-        let connected = self.connected().await?;
+        let connected = self.connected().await.map_err(never)?;
         let reads = method == Method::GET;
-        let mut wait = BACKOFF;
+        let (mut wait, mut turned_away) = (BACKOFF, Duration::ZERO);
+        if reads {
+            connected.spare(limits).await;
+        }
         for attempt in 1.. {
             if limits.cancel.is_cancelled() {
-                return Err(Failure::new(Class::FailedNothingDone, format!("cancelled before {what} was sent")));
+                let message = format!("cancelled before {what} was sent");
+                return Err(never(Failure::new(Class::FailedNothingDone, message)));
             }
             let until = limits.deadline.min(Instant::now() + ATTEMPT);
             let once = connected.once(&method, &what, body, range);
@@ -120,40 +152,40 @@ impl Heroku {
                 }
             };
             let trouble = match outcome {
-                Ok(reply) => {
-                    if reads && reply.remaining.is_some_and(|left| left < SPARE) {
-                        pause(Duration::from_secs(1), limits).await;
-                    }
-                    return Ok(reply);
-                }
+                Ok(reply) => return Ok(reply),
                 Err(trouble) => trouble,
             };
+            let backoff = wait;
+            wait *= 2;
             let next = match trouble.again {
-                Again::After(asked) => Some(asked.min(WAIT)),
-                Again::Read if reads && attempt < TRIES => {
-                    wait *= 2;
-                    Some(wait / 2)
+                Again::After(asked) => {
+                    let pause = asked.unwrap_or(backoff).clamp(WAIT_LEAST, WAIT);
+                    turned_away += pause;
+                    (turned_away <= WAIT).then_some(pause)
                 }
-                Again::Read | Again::Never => None,
+                Again::Read(asked) if reads && attempt < TRIES => Some(asked.unwrap_or_default().clamp(backoff, WAIT)),
+                Again::Read(_) | Again::Never | Again::NotFound => None,
             };
-            let Some(next) = next.filter(|next| Instant::now() + *next < limits.deadline) else {
-                return Err(trouble.failure);
-            };
+            let next = next.filter(|next| Instant::now() + *next < limits.deadline);
+            let Some(next) = next else { return Err(trouble) };
             if !pause(next, limits).await {
-                return Err(trouble.failure);
+                return Err(trouble);
             }
         }
-        Err(Failure::new(Class::FailedNothingDone, "not reached: the loop ends by returning"))
+        Err(never(Failure::new(Class::FailedNothingDone, "not reached: the loop ends by returning")))
     }
 }
 
 /// Whether, and when, a failed call is sent again.
+#[derive(Debug, PartialEq, Eq)]
 enum Again {
     Never,
-    /// Where it only reads.
-    Read,
+    /// Never: it is not there.
+    NotFound,
+    /// Where it only reads, and when the other side asks for it.
+    Read(Option<Duration>),
     /// In any case: it was turned away.
-    After(Duration),
+    After(Option<Duration>),
 }
 
 struct Trouble {
@@ -163,7 +195,7 @@ struct Trouble {
 
 fn interrupted(reads: bool, message: String) -> Trouble {
     let class = if reads { Class::FailedNothingDone } else { Class::Unknown };
-    Trouble { failure: Failure::new(class, message), again: Again::Read }
+    Trouble { failure: Failure::new(class, message), again: Again::Read(None) }
 }
 
 /// False where it was cut short.
@@ -175,6 +207,15 @@ async fn pause(wait: Duration, limits: &Limits) -> bool {
 }
 
 impl Connected {
+    /// Waits before a read where little of the hourly limit is left, unless there is no time for that.
+    async fn spare(&self, limits: &Limits) {
+        let left = self.remaining.load(Ordering::Relaxed);
+        let wait = SPARE.iter().find(|(below, _)| left < *below).map(|(_, wait)| *wait);
+        if let Some(wait) = wait.filter(|wait| Instant::now() + *wait + ATTEMPT < limits.deadline) {
+            pause(wait, limits).await;
+        }
+    }
+
     async fn once(
         &self,
         method: &Method,
@@ -183,7 +224,6 @@ impl Connected {
         range: Option<&str>,
     ) -> Result<Reply, Trouble> {
         let path = what.split_once(' ').map_or(what, |(_, path)| path);
-        let never = |failure| Trouble { failure, again: Again::Never };
         let url = format!("{}{path}", self.base.as_str().trim_end_matches('/'));
         let mut request =
             self.client.request(method.clone(), url).header(ACCEPT, VERSION).bearer_auth(self.token.expose());
@@ -195,50 +235,41 @@ impl Connected {
         }
         let mut response = request.send().await.map_err(|e| broken(&e, what, method))?;
         let status = response.status();
-        let header = |headers: &HeaderMap, name: &str| {
-            headers.get(name).map(|value| clean_line(&String::from_utf8_lossy(value.as_bytes()), 200))
-        };
         let headers = response.headers().clone();
-        let request_id = header(&headers, "request-id").unwrap_or_default();
-        let remaining = header(&headers, "ratelimit-remaining").and_then(|text| text.parse().ok());
+        let request_id = refused::text(&headers, "request-id");
+        let remaining = refused::text(&headers, "ratelimit-remaining").parse().ok();
+        if let Some(left) = remaining {
+            self.remaining.store(left, Ordering::Relaxed);
+        }
         let bytes = read(&mut response).await.map_err(|e| broken(&e, what, method))?;
         let json = serde_json::from_slice::<Json>(&bytes).unwrap_or_default();
         if status.is_success() {
             if json.is_null() {
                 let class = if *method == Method::GET { Class::FailedNothingDone } else { Class::Unknown };
-                let failure = Failure::new(class, format!("{what} was answered {status} without JSON"));
-                return Err(never(failure.because(format!("request id {request_id}"))));
+                let kind = refused::kind(&headers);
+                let why = if bytes.len() > BODY { "more than 8 MiB" } else { &kind };
+                let failure = Failure::new(class, format!("{what} was answered {status} with {why}"));
+                let failure = failure.because(format!("request id {request_id}"));
+                return Err(Trouble { failure, again: Again::Never });
             }
-            let next = header(&headers, "next-range").filter(|_| status == StatusCode::PARTIAL_CONTENT);
+            let next = Some(refused::text(&headers, "next-range"));
+            let next = next.filter(|next| status == StatusCode::PARTIAL_CONTENT && !next.is_empty());
             return Ok(Reply { json, request_id, remaining, next });
         }
-        let said =
-            |key: &str| json.get(key).and_then(Json::as_str).map(|text| clean_line(text, 300)).unwrap_or_default();
-        let class = class(status, method);
-        let mut failure = Failure::new(class, format!("{what} was answered {status}"));
-        if !said("message").is_empty() {
-            failure = failure.because(format!("{}: {}", said("id"), said("message")));
-        }
-        if !request_id.is_empty() {
-            failure = failure.because(format!("request id {request_id}"));
-        }
-        if let Some(hint) = hint(status) {
-            failure = failure.hint(hint);
-        }
+        let failure = refused::failure(what, method, status, &headers, &json);
         let again = match status {
-            StatusCode::TOO_MANY_REQUESTS => {
-                let asked = header(&headers, RETRY_AFTER.as_str()).and_then(|text| text.parse().ok()).unwrap_or(1);
-                Again::After(Duration::from_secs(asked))
-            }
-            _ if status.is_server_error() => Again::Read,
+            StatusCode::TOO_MANY_REQUESTS => Again::After(refused::retry_after(&headers)),
+            StatusCode::NOT_FOUND => Again::NotFound,
+            _ if status.is_server_error() => Again::Read(refused::retry_after(&headers)),
             _ => Again::Never,
         };
         Err(Trouble { failure, again })
     }
 }
 
-async fn read(response: &mut Response) -> Result<Vec<u8>, reqwest::Error> {
-    let mut bytes = Vec::new();
+async fn read(response: &mut Response) -> Result<zeroize::Zeroizing<Vec<u8>>, reqwest::Error> {
+    // Config vars are among the answers.
+    let mut bytes = zeroize::Zeroizing::new(Vec::new());
     while let Some(chunk) = response.chunk().await? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > BODY {
@@ -251,29 +282,5 @@ async fn read(response: &mut Response) -> Result<Vec<u8>, reqwest::Error> {
 fn broken(error: &reqwest::Error, what: &str, method: &Method) -> Trouble {
     let proof = error.is_connect() || error.is_builder() || *method == Method::GET;
     let class = if proof { Class::FailedNothingDone } else { Class::Unknown };
-    Trouble { failure: Failure::new(class, format!("{what}: {}", http::cause(error))), again: Again::Read }
-}
-
-/// What a status proves. A change that was turned away by a 4xx did nothing; a 5xx may come from a
-/// router that gave up waiting for a change that went on.
-fn class(status: StatusCode, method: &Method) -> Class {
-    match status.as_u16() {
-        401 | 403 => Class::Denied,
-        404 => Class::Misconfigured,
-        408 if method != Method::GET => Class::Unknown,
-        408 | 409 | 429 => Class::FailedNothingDone,
-        300..=499 => Class::Refused,
-        _ if method == Method::GET => Class::FailedNothingDone,
-        _ => Class::Unknown,
-    }
-}
-
-fn hint(status: StatusCode) -> Option<&'static str> {
-    match status.as_u16() {
-        401 => Some("the token is missing, wrong or expired: `heroku auth:whoami` shows whose it is"),
-        403 => Some("this account may not do that to the app: the owner can give `deploy` and `operate`"),
-        404 => Some("does the app exist under this name, and may this account see it?"),
-        429 => Some("the hourly limit of the account is used up; it comes back at 75 requests a minute"),
-        _ => None,
-    }
+    Trouble { failure: Failure::new(class, format!("{what}: {}", http::cause(error))), again: Again::Read(None) }
 }

@@ -1,23 +1,30 @@
 //! Heroku's Platform API, version 3 (<https://devcenter.heroku.com/articles/platform-api-reference>).
 //!
 //! ```text
-//! call    one request within its deadline: rate limits and unavailability are waited out, errors classed
-//! token   the environment's secret, else HEROKU_API_KEY, else netrc; the sandbox's own in a sandbox
-//! model   the few fields of app, formation, dyno and release that are looked at
+//! call     one request within its deadline: rate limits and unavailability are waited out
+//! refused  what an answer that is no success proves, and what to do about it
+//! token    the environment's secret, else HEROKU_API_KEY, else netrc; the sandbox's own in a sandbox
+//! read     typed reads; model, around: the few fields that are looked at
 //! ```
 //!
 //! Only the environment's app is ever named in a path: that is the fence, and [`Heroku::identity`] proves it.
 
+mod around;
 mod call;
 mod model;
+mod netrc;
+mod read;
+mod refused;
 mod token;
 
-use std::sync::{Arc, Weak};
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicU64, Ordering},
+};
 
 use reqwest::{Method, Url};
 use serde_json::Value as Json;
 use tokio::sync::OnceCell;
-use zeroize::Zeroizing;
 
 use super::Services;
 use crate::{
@@ -25,8 +32,10 @@ use crate::{
     plan::{Cx, Identity},
     runbook::{Env, EnvKind, HerokuEnv},
 };
+pub use around::{AddOn, Attachment, Build, Domain, Drain, Release, owned};
 pub use call::{Limits, Reply};
-pub use model::{App, Dyno, Process, Release, processes};
+pub use model::{App, Dyno, Process, processes};
+pub use read::ConfigVars;
 
 /// Where the API is unless the environment says otherwise.
 const PUBLIC: &str = "https://api.heroku.com";
@@ -43,6 +52,8 @@ struct Connected {
     base: Url,
     client: reqwest::Client,
     token: Secret,
+    /// The last `RateLimit-Remaining`.
+    remaining: AtomicU64,
 }
 
 impl Heroku {
@@ -84,45 +95,6 @@ impl Heroku {
         Ok(Identity { system: "heroku".into(), line: clean_line(&format!("app {}{owner}", found.name), 200) })
     }
 
-    /// `GET /apps/{app}`.
-    ///
-    /// # Errors
-    /// As [`Heroku::get`].
-    pub async fn read_app(&self, limits: &Limits) -> Result<App, Failure> {
-        let reply = self.get("", limits).await?;
-        App::read(&reply.json).ok_or_else(|| reply.strange("GET /apps/{app}"))
-    }
-
-    /// `GET /apps/{app}/formation`.
-    ///
-    /// # Errors
-    /// As [`Heroku::get`].
-    pub async fn formation(&self, limits: &Limits) -> Result<Vec<Process>, Failure> {
-        let reply = self.list("/formation", limits).await?;
-        processes(&reply.json).ok_or_else(|| reply.strange("GET /apps/{app}/formation"))
-    }
-
-    /// `GET /apps/{app}/dynos`.
-    ///
-    /// # Errors
-    /// As [`Heroku::get`].
-    pub async fn dynos(&self, limits: &Limits) -> Result<Vec<Dyno>, Failure> {
-        let reply = self.list("/dynos", limits).await?;
-        let dynos = reply.json.as_array().map(|list| list.iter().map(Dyno::read).collect::<Option<Vec<_>>>());
-        dynos.flatten().ok_or_else(|| reply.strange("GET /apps/{app}/dynos"))
-    }
-
-    /// The newest release: `GET /apps/{app}/releases`, newest first, one of them.
-    ///
-    /// # Errors
-    /// As [`Heroku::get`].
-    pub async fn release(&self, limits: &Limits) -> Result<Option<Release>, Failure> {
-        let reply = self.send(Method::GET, "/releases", None, Some("version ..; order=desc, max=1"), limits).await?;
-        let list = reply.json.as_array().ok_or_else(|| reply.strange("GET /apps/{app}/releases"))?;
-        // An API that ignores `Range` answers from the oldest; the newest is looked for either way.
-        Ok(list.iter().filter_map(Release::read).max_by_key(|release| release.version))
-    }
-
     /// Reads something of the environment's app: `path` is what follows `/apps/{app}`.
     ///
     /// # Errors
@@ -139,30 +111,11 @@ impl Heroku {
         self.send(Method::PATCH, path, Some(body), None, limits).await
     }
 
-    /// The value of a config var of the environment's app.
-    ///
-    /// # Errors
-    /// `Denied`, `Misconfigured` (no such var) or `FailedNothingDone`.
-    pub async fn config_var(&self, name: &str) -> Result<String, Failure> {
-        // The answer holds every secret of the app: nothing of it goes into an error.
-        let reply = self.get("/config-vars", &Limits::short()).await?;
-        let value = reply.json.get(name).and_then(Json::as_str).map(str::to_owned);
-        value.ok_or_else(|| {
-            let app = self.app().unwrap_or_default();
-            Failure::new(Class::Misconfigured, format!("app {app} has no config var `{}`", clean_line(name, 80)))
-        })
-    }
-
-    /// Every config var of the environment's app; wiped when it is dropped.
-    ///
-    /// # Errors
-    /// As [`Heroku::get`].
-    pub async fn config_vars(&self, limits: &Limits) -> Result<Vec<(String, Zeroizing<String>)>, Failure> {
-        let mut reply = self.get("/config-vars", limits).await?;
-        let Json::Object(map) = reply.json.take() else { return Err(reply.strange("GET /apps/{app}/config-vars")) };
-        // A var that is unset while we ask comes as null: it is not there.
-        let text = |value| if let Json::String(text) = value { Some(Zeroizing::new(text)) } else { None };
-        Ok(map.into_iter().filter_map(|(name, value)| Some((name, text(value)?))).collect())
+    /// Requests left of the account's hourly limit, as the last answer told it.
+    #[must_use]
+    pub fn remaining(&self) -> Option<u64> {
+        let left = self.connected.get()?.remaining.load(Ordering::Relaxed);
+        (left != u64::MAX).then_some(left)
     }
 
     async fn connected(&self) -> Result<&Connected, Failure> {
@@ -195,7 +148,7 @@ impl Heroku {
             self.services.upgrade().ok_or_else(|| Failure::new(Class::FailedNothingDone, "the run is over"))?;
         let token = token::find(settings, sandbox, &base, &services.secrets).await?;
         let client = super::http::client(&self.env, &base, &[], super::http::Client::Kept)?;
-        Ok(Connected { base, client, token })
+        Ok(Connected { base, client, token, remaining: AtomicU64::new(u64::MAX) })
     }
 }
 
