@@ -7,7 +7,7 @@ use super::{
         ecs::{Definition, Deployment, Ecs, Fate, Rollout, Service, Task},
         route53::{Alias, RecordSet, Zone, normal_name},
     },
-    heroku::{Formation, Heroku, Release},
+    heroku::{AddOn, Build, Formation, Heroku, Release},
     names::WorldNames,
     seed::Seed,
     world::Moment,
@@ -171,29 +171,47 @@ pub(super) fn heroku(names: &WorldNames, seed: &mut Seed, now: Moment) -> Heroku
         owner: seed.uuid(),
         created_at: now - TimeDelta::days(2000),
         updated_at: long_ago,
-        maintenance: false,
         formation,
-        dynos: Vec::new(),
         config: vars.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        releases: Vec::new(),
-        addons: Vec::new(),
         domains: vec![(seed.uuid(), names.host.clone()), (seed.uuid(), format!("www.{}", names.domain))],
         drains: vec![(seed.uuid(), "syslog+tls://logs.example:6514".into())],
+        coupling: (seed.uuid(), seed.uuid()),
+        ..Heroku::default()
     };
-    for (name, plan) in
-        [("postgresql-curved-12345", "heroku-postgresql:standard-0"), ("redis-round-54321", "heroku-redis:premium-0")]
-    {
-        heroku.addons.push((seed.uuid(), name.into(), plan.into()));
+    for (name, plan, attached, vars) in [
+        ("postgresql-curved-12345", "heroku-postgresql:standard-0", "DATABASE", vec!["URL".to_owned()]),
+        ("redis-round-54321", "heroku-redis:premium-0", "REDIS", vec!["URL".to_owned()]),
+        ("scheduler-sunny-67890", "scheduler:standard", "SCHEDULER", Vec::new()),
+    ] {
+        let attached = vec![(attached.to_owned(), seed.uuid())];
+        heroku.addons.push(AddOn { id: seed.uuid(), name: name.into(), plan: plan.into(), attached, vars });
     }
     for (version, description) in [(140, "Deploy 3f2a91c"), (141, "Set LOG_LEVEL config vars"), (142, "Deploy 9be01d7")]
     {
         let created_at = long_ago - TimeDelta::days(142 - i64::from(version));
+        let mut config = heroku.config.clone();
+        if version == 140 {
+            config.insert("LOG_LEVEL".into(), "debug".into());
+        }
         heroku.releases.push(Release {
             id: seed.uuid(),
             version: usize::try_from(version).unwrap_or(1),
             description: description.into(),
             created_at,
+            config,
+            settled_at: created_at,
+            fails: false,
+            settled: true,
         });
+        if let Some(commit) = description.strip_prefix("Deploy ") {
+            heroku.builds.push(Build {
+                id: seed.uuid(),
+                commit: format!("{commit}{}", seed.hex(33)),
+                created_at: created_at - TimeDelta::minutes(2),
+                ends_at: created_at,
+                release: usize::try_from(version).ok(),
+            });
+        }
     }
     for kind in ["clock", "web", "worker"] {
         heroku.fit(seed, kind, long_ago, false);

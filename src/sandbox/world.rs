@@ -36,7 +36,7 @@ use super::{
 pub(super) type Moment = DateTime<Utc>;
 
 /// The layout of `world.json`; a file of another one is refused.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// This many of the newest effects are kept in the world itself.
 const EFFECTS_KEPT: usize = 256;
@@ -179,7 +179,7 @@ impl World {
             zone.advance(now);
         }
         self.ecs.advance(&mut self.seed, now);
-        self.heroku.advance(now);
+        self.heroku.advance(&mut self.seed, now);
         self.queues.advance(now);
         self.queues.publish(&mut self.live, now);
         self.alarms.advance(&self.live.metrics, now);

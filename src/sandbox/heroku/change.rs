@@ -1,8 +1,8 @@
-//! What changes the app: its switch, its quantities, its config vars, restarts. All of a request or nothing of it.
+//! What changes the app: its switch, its quantities, its dynos. All of a request or nothing of it.
 
 use serde_json::{Value, json};
 
-use super::{Dyno, No, not_found, show};
+use super::{Dyno, No, config, dyno::ONE_OFF, not_found, show};
 use crate::sandbox::{
     http::{Asked, Reply},
     world::{Moment, World},
@@ -10,8 +10,8 @@ use crate::sandbox::{
 
 /// The highest quantity of a process type.
 const QUANTITY: u64 = 100;
-/// Config vars kept.
-const VARS: usize = 500;
+/// Milliseconds that a one-off dyno lives unless it says how long: a day.
+const DAY: i64 = 86_400_000;
 
 pub(super) fn change(
     world: &mut World,
@@ -49,17 +49,19 @@ pub(super) fn change(
         }
         ("PATCH", ["config-vars"]) => {
             let changes = body.as_object().ok_or_else(|| invalid("Config vars must be an object."))?;
-            configure(world, changes, request_id, now)?;
-            json_reply(200, json!(world.heroku.config))
+            config::configure(world, changes, request_id, now)
+        }
+        ("POST", ["releases"]) => config::roll_back(world, body, request_id, now),
+        ("POST", ["dynos"]) => {
+            let one_off = run(world, body, request_id, now)?;
+            json_reply(201, one_off)
         }
         ("DELETE", ["dynos"]) => {
             restart(world, |_| true, "all", request_id, now);
             json_reply(202, json!({}))
         }
         ("DELETE", ["dynos", name]) | ("POST", ["dynos", name, "actions", "stop"]) => {
-            let known = |dyno: &Dyno| {
-                format!("{}.{}", dyno.kind, dyno.number) == *name || dyno.id == *name || dyno.kind == *name
-            };
+            let known = |dyno: &Dyno| dyno.name() == *name || dyno.id == *name || dyno.kind == *name;
             if !world.heroku.dynos.iter().any(|dyno| known(dyno) && !dyno.is_gone(now)) {
                 return Err(not_found("dyno"));
             }
@@ -119,57 +121,36 @@ fn scale(world: &mut World, updates: &[Value], request_id: &str, now: Moment) ->
         heroku.fit(&mut world.seed, &kind, now, slow);
         shown.push(show::formation(heroku, &world.names, &heroku.formation[at]));
     }
+    config::crash(world);
     let app = world.names.app.clone();
     world.effect(now, ("heroku", "PATCH /apps/{app}/formation"), app, said.join(", "), request_id);
     Ok(shown)
 }
 
-fn configure(
-    world: &mut World,
-    changes: &serde_json::Map<String, Value>,
-    request_id: &str,
-    now: Moment,
-) -> Result<(), No> {
-    let (mut set, mut unset) = (Vec::new(), Vec::new());
-    for (name, value) in changes {
-        match value {
-            Value::String(_) => set.push(name.as_str()),
-            Value::Null => unset.push(name.as_str()),
-            _ => {
-                return Err((
-                    422,
-                    "invalid_params",
-                    format!("Config var {} must be a string.", crate::base::clean_line(name, 60)),
-                ));
-            }
-        }
+/// Starts a one-off dyno.
+fn run(world: &mut World, body: &Value, request_id: &str, now: Moment) -> Result<Value, No> {
+    let invalid = |message: &str| (422, "invalid_params", message.to_owned());
+    let command = body["command"].as_str().ok_or_else(|| invalid("Command must be a string."))?;
+    let kind = body["type"].as_str().unwrap_or("run");
+    if kind.is_empty() || kind.len() > 40 || !kind.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) {
+        return Err(invalid("Type is not a process type."));
     }
-    if world.heroku.config.len() + set.len() > VARS {
-        return Err((422, "invalid_params", format!("Cannot have more than {VARS} config vars.")));
+    if world.heroku.dynos.iter().filter(|dyno| dyno.number >= 1000).count() >= ONE_OFF {
+        return Err((422, "cannot_run_more_than", format!("Cannot run more than {ONE_OFF} one-off dynos.")));
     }
-    let named = |verb: &str, names: &[&str]| format!("{verb} {} config vars", names.join(", "));
-    let said = [("Set", &set), ("Remove", &unset)];
-    let said: Vec<String> =
-        said.iter().filter(|(_, names)| !names.is_empty()).map(|(verb, names)| named(verb, names)).collect();
-    for (name, value) in changes {
-        match value.as_str() {
-            Some(value) => drop(world.heroku.config.insert(name.clone(), value.to_owned())),
-            None => drop(world.heroku.config.remove(name)),
-        }
-    }
-    if !said.is_empty() {
-        world.heroku.release(&mut world.seed, said.join(", "), now);
-        world.heroku.restart(&mut world.seed, |_| true, now, false);
-        let app = world.names.app.clone();
-        // Names only: a value may be a secret.
-        world.effect(now, ("heroku", "PATCH /apps/{app}/config-vars"), app, said.join(", "), request_id);
-    }
-    Ok(())
+    let lasts = body["time_to_live"].as_i64().map_or(DAY, |seconds| seconds.clamp(1, 86_400) * 1000);
+    let dyno = world.heroku.one_off(&mut world.seed, kind, &crate::base::bounded(command, 1000), lasts, now).clone();
+    let target = format!("{} {}", world.names.app, dyno.name());
+    // The command alone may hold anything.
+    world.effect(now, ("heroku", "POST /apps/{app}/dynos"), target, "one-off dyno", request_id);
+    Ok(show::dyno(&world.heroku, &world.names, &dyno, now))
 }
 
 fn restart(world: &mut World, which: impl Fn(&Dyno) -> bool, name: &str, request_id: &str, now: Moment) {
     let slow = world.strikes("heroku.slow_dynos");
-    world.heroku.restart(&mut world.seed, which, now, slow);
+    world.heroku.restart(&mut world.seed, &which, now, slow);
+    world.heroku.end(|dyno| dyno.number >= 1000 && name != "all" && which(dyno), now);
+    config::crash(world);
     let target = format!("{} {name}", world.names.app);
     world.effect(now, ("heroku", "DELETE /apps/{app}/dynos"), target, "restart", request_id);
 }

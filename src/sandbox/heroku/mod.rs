@@ -1,8 +1,11 @@
 //! Heroku's Platform API, version 3, for one app: what the kinds and the real CLI ask of it.
 
 mod change;
+mod config;
+mod dyno;
 mod model;
 mod range;
+mod release;
 mod show;
 
 use serde_json::{Value, json};
@@ -12,7 +15,9 @@ use super::{
     keeper::Handle,
     world::{Moment, World, since},
 };
-pub(super) use model::{Dyno, Formation, Heroku, Release};
+pub(super) use dyno::Dyno;
+pub(super) use model::{AddOn, Formation, Heroku};
+pub(super) use release::{Build, Release};
 
 /// The one key that the world knows. It opens nothing outside.
 pub(super) use crate::base::sandbox::HEROKU_API_KEY as API_KEY;
@@ -20,6 +25,10 @@ pub(super) use crate::base::sandbox::HEROKU_API_KEY as API_KEY;
 /// Requests in an hour, and what comes back in a second.
 const RATE: f64 = 4500.0;
 const REFILL: f64 = RATE / 3600.0;
+
+/// Milliseconds that a job of Heroku Scheduler lives, and a forgotten console.
+const JOB: i64 = 6000;
+const CONSOLE: i64 = 600_000;
 
 /// A refusal: HTTP status, id, message.
 type No = (u16, &'static str, String);
@@ -49,6 +58,10 @@ pub(super) async fn answer(world: Handle, asked: Asked) -> Reply {
             rate.left -= 1.0;
         }
         let left = rate.left.floor().max(0.0);
+        if world.strikes("heroku.html") {
+            let page = "<!DOCTYPE html>\n<html><head><title>Application Error</title></head><body></body></html>\n";
+            return Reply::new(502, "text/html; charset=utf-8", page);
+        }
         let answer = if spent || world.strikes("heroku.rate_limit") {
             Err(too_many())
         } else {
@@ -110,6 +123,11 @@ fn route(world: &mut World, asked: &Asked, request_id: &str, now: Moment) -> Res
     if !admitted(asked) {
         return Err((401, "unauthorized", "Invalid credentials provided.".into()));
     }
+    if world.strikes("heroku.two_factor") {
+        let message = "A second authentication factor or pre-authorization is required for this request. Your account has \
+                       either two-factor or a Yubikey registered.";
+        return Err((403, "two_factor", message.into()));
+    }
     let body: Value = match asked.body.as_ref() {
         [] => json!({}),
         body => {
@@ -121,11 +139,17 @@ fn route(world: &mut World, asked: &Asked, request_id: &str, now: Moment) -> Res
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let list = |field: &str, items: Vec<Value>| Ok(range::page(asked, field, items));
     let one = |value: Value| Ok(Reply::new(200, "application/json", value.to_string()));
+    meanwhile(world, asked.method.as_str(), &parts, now);
     let (names, heroku) = (&world.names, &world.heroku);
     let rest = match parts.as_slice() {
         ["account"] => return one(show::account(heroku)),
-        ["account", "features"] | ["addon-attachments"] => return list("id", Vec::new()),
+        ["account", "rate-limits"] => {
+            return one(json!({ "remaining": world.live.heroku.left.floor().max(0.0) as u64 }));
+        }
+        ["account", "features"] => return list("id", Vec::new()),
+        ["addon-attachments"] => return list("id", show::attachments(heroku, names)),
         ["addons"] => return list("id", show::addons(heroku, names)),
+        ["addons", which] => return one(show::addon_named(heroku, names, which).ok_or_else(|| not_found("add-on"))?),
         ["apps"] => return list("name", vec![show::app(heroku, names)]),
         ["apps", app, rest @ ..] if *app == names.app || *app == heroku.id => rest,
         ["apps", ..] => return Err(not_found("app")),
@@ -144,24 +168,59 @@ fn route(world: &mut World, asked: &Asked, request_id: &str, now: Moment) -> Res
             let alive = heroku.dynos.iter().filter(|dyno| !dyno.is_gone(now));
             list("id", alive.map(|it| show::dyno(heroku, names, it, now)).collect())
         }
+        ("GET", ["dynos", which]) => {
+            let found = heroku.dynos.iter().find(|it| !it.is_gone(now) && (it.name() == *which || it.id == *which));
+            one(show::dyno(heroku, names, found.ok_or_else(|| not_found("dyno"))?, now))
+        }
         ("GET", ["config-vars"]) => one(json!(heroku.config)),
         ("GET", ["releases"]) => {
             list("version", heroku.releases.iter().map(|it| show::release(heroku, names, it)).collect())
         }
-        ("GET", ["releases", which]) => {
-            let found = heroku
-                .releases
-                .iter()
-                .find(|it| it.id == *which || it.version.to_string() == which.trim_start_matches('v'));
-            one(show::release(heroku, names, found.ok_or_else(|| not_found("release"))?))
+        ("GET", ["releases", which]) => one(show::release(heroku, names, release_named(heroku, which)?)),
+        ("GET", ["releases", which, "config-vars"]) => one(json!(release_named(heroku, which)?.config)),
+        ("GET", ["builds"]) => {
+            list("started_at", heroku.builds.iter().map(|it| show::build(heroku, it, now)).collect())
         }
         ("GET", ["addons"]) => list("id", show::addons(heroku, names)),
+        ("GET", ["addons", which]) => one(show::addon_named(heroku, names, which).ok_or_else(|| not_found("add-on"))?),
+        ("GET", ["addon-attachments"]) => list("id", show::attachments(heroku, names)),
         ("GET", ["domains"]) => list("hostname", show::domains(heroku, names)),
-        ("GET", ["log-drains"]) => list("id", show::drains(heroku)),
+        ("GET", ["log-drains"]) => list("id", show::drains(heroku, names)),
         ("GET", ["collaborators"]) => list("id", show::collaborators(heroku, names)),
-        ("GET", ["addon-attachments" | "features" | "webhooks" | "sni-endpoints" | "builds"]) => list("id", Vec::new()),
-        ("GET", ["pipeline-couplings"]) => Err(not_found("pipeline coupling")),
+        ("GET", ["features" | "webhooks" | "sni-endpoints"]) => list("id", Vec::new()),
+        ("GET", ["pipeline-couplings"]) => one(show::coupling(heroku, names)),
         ("PATCH" | "DELETE" | "POST", rest) => change::change(world, asked, rest, &body, request_id, now),
         _ => Err((404, "not_found", "The requested API endpoint was not found.".into())),
     }
+}
+
+/// What others do while somebody looks, where a fault says so.
+fn meanwhile(world: &mut World, method: &str, parts: &[&str], now: Moment) {
+    let ["apps", app, what] = parts else { return };
+    if method != "GET" || (*app != world.names.app && *app != world.heroku.id) {
+        return;
+    }
+    let alive = |world: &World, kind: &str| world.heroku.dynos.iter().any(|it| it.kind == kind && !it.is_gone(now));
+    match *what {
+        "dynos" if !alive(world, "scheduler") && world.strikes("heroku.job") => {
+            world.heroku.one_off(&mut world.seed, "scheduler", "bundle exec rake nightly", JOB, now);
+            world.dirty = true;
+        }
+        "dynos" if !alive(world, "run") && world.strikes("heroku.one_off") => {
+            world.heroku.one_off(&mut world.seed, "run", "bundle exec rails console", CONSOLE, now);
+            world.dirty = true;
+        }
+        "releases" | "builds" if world.strikes("heroku.deploy") => {
+            world.heroku.build(&mut world.seed, now);
+            world.dirty = true;
+        }
+        _ => {}
+    }
+}
+
+/// A release by id, version, or version as the CLI writes it.
+fn release_named<'h>(heroku: &'h Heroku, which: &str) -> Result<&'h Release, No> {
+    let number = which.trim_start_matches('v');
+    let found = heroku.releases.iter().find(|it| it.id == which || it.version.to_string() == number);
+    found.ok_or_else(|| not_found("release"))
 }

@@ -1,24 +1,14 @@
-//! The Heroku app: its switch, its process types, its dynos, config vars and releases. A dyno's life
-//! is written down when it begins; its state is read off the clock.
+//! The Heroku app: its switch, its process types, its config vars, and what stands around it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::sandbox::{
-    seed::Seed,
-    world::{Moment, after},
+use super::{
+    dyno::Dyno,
+    release::{Build, Release},
 };
-
-/// Milliseconds that a dyno takes to start, and to end after SIGTERM.
-const STARTS: i64 = 2000;
-const STOPS: i64 = 2500;
-/// The same under the fault `heroku.slow_dynos`.
-const STOPS_SLOW: i64 = 15_000;
-/// Dynos that are gone are remembered this long, so that nothing refers to nowhere.
-const GONE_KEPT: i64 = 1000;
-/// Releases kept.
-const RELEASES: usize = 200;
+use crate::sandbox::{seed::Seed, world::Moment};
 
 /// A process type.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,29 +21,17 @@ pub(in crate::sandbox) struct Formation {
     pub updated_at: Moment,
 }
 
-/// A dyno.
+/// An add-on, attached to the app under one name or more.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(in crate::sandbox) struct Dyno {
+pub(in crate::sandbox) struct AddOn {
     pub id: String,
-    pub kind: String,
-    pub number: u32,
-    pub size: String,
-    pub command: String,
-    pub release: usize,
-    pub created_at: Moment,
-    pub up_at: Moment,
-    /// SIGTERM was sent.
-    pub stopping_at: Option<Moment>,
-    pub gone_at: Option<Moment>,
-}
-
-/// A release.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(in crate::sandbox) struct Release {
-    pub id: String,
-    pub version: usize,
-    pub description: String,
-    pub created_at: Moment,
+    pub name: String,
+    /// `heroku-postgresql:standard-0`.
+    pub plan: String,
+    /// `DATABASE`; each with the id of its attachment.
+    pub attached: Vec<(String, String)>,
+    /// What follows the name of an attachment: `URL`.
+    pub vars: Vec<String>,
 }
 
 /// The app.
@@ -66,44 +44,36 @@ pub(in crate::sandbox) struct Heroku {
     pub maintenance: bool,
     pub formation: Vec<Formation>,
     pub dynos: Vec<Dyno>,
+    /// What the running release has.
     pub config: BTreeMap<String, String>,
     pub releases: Vec<Release>,
-    pub addons: Vec<(String, String, String)>,
+    pub builds: Vec<Build>,
+    pub addons: Vec<AddOn>,
     pub domains: Vec<(String, String)>,
     pub drains: Vec<(String, String)>,
+    /// The id of its place in a pipeline, and the pipeline's.
+    pub coupling: (String, String),
 }
 
-impl Dyno {
-    /// `starting`, `up`, or `down` while it obeys SIGTERM: the API has no word of its own for that.
-    pub fn state(&self, now: Moment) -> &'static str {
-        if self.stopping_at.is_some_and(|at| at <= now) {
-            "down"
-        } else if now >= self.up_at {
-            "up"
-        } else {
-            "starting"
-        }
+impl AddOn {
+    /// The add-on's config vars, under every name.
+    pub fn config_vars(&self) -> Vec<String> {
+        let all = self.attached.iter().flat_map(|(name, _)| self.vars.iter().map(move |var| format!("{name}_{var}")));
+        all.collect()
     }
 
-    pub fn is_gone(&self, now: Moment) -> bool {
-        self.gone_at.is_some_and(|at| at <= now)
-    }
-
-    fn stop(&mut self, now: Moment, slow: bool) {
-        self.stopping_at = Some(now);
-        self.gone_at = Some(after(now, if slow { STOPS_SLOW } else { STOPS }));
+    /// `heroku-postgresql`.
+    pub fn service(&self) -> &str {
+        self.plan.split(':').next().unwrap_or_default()
     }
 }
 
 impl Heroku {
-    /// Forgets dynos that are gone.
-    pub fn advance(&mut self, now: Moment) {
-        self.dynos.retain(|dyno| !dyno.is_gone(after(now, -GONE_KEPT)));
-    }
-
-    /// Dynos of a type that serve.
-    pub fn up(&self, kind: &str, now: Moment) -> usize {
-        self.dynos.iter().filter(|dyno| dyno.kind == kind && dyno.state(now) == "up").count()
+    /// Lets time pass: builds and release phases end, dynos that are gone are forgotten.
+    pub fn advance(&mut self, seed: &mut Seed, now: Moment) {
+        self.deploy(seed, now);
+        self.settle(seed, now);
+        self.bury(now);
     }
 
     /// The quantity asked of a type.
@@ -111,54 +81,8 @@ impl Heroku {
         self.formation.iter().find(|it| it.kind == kind).map_or(0, |it| it.quantity)
     }
 
-    /// The running release's number.
-    pub fn version(&self) -> usize {
-        self.releases.last().map_or(0, |release| release.version)
-    }
-
-    /// Starts and stops dynos of a type until as many run as are asked for; the highest numbers go first.
-    pub fn fit(&mut self, seed: &mut Seed, kind: &str, now: Moment, slow: bool) {
-        let Some(formation) = self.formation.iter().find(|it| it.kind == kind).cloned() else { return };
-        let release = self.version();
-        let running = |dyno: &&mut Dyno| dyno.kind == kind && dyno.stopping_at.is_none();
-        for dyno in self.dynos.iter_mut().filter(running).filter(|dyno| dyno.number > formation.quantity) {
-            dyno.stop(now, slow);
-        }
-        for number in 1..=formation.quantity {
-            if self.dynos.iter().any(|dyno| dyno.kind == kind && dyno.number == number && dyno.stopping_at.is_none()) {
-                continue;
-            }
-            self.dynos.push(Dyno {
-                id: seed.uuid(),
-                kind: kind.to_owned(),
-                number,
-                size: formation.size.clone(),
-                command: formation.command.clone(),
-                release,
-                created_at: now,
-                up_at: after(now, STARTS),
-                stopping_at: None,
-                gone_at: None,
-            });
-        }
-    }
-
-    /// Stops dynos and starts new ones in their place.
-    pub fn restart(&mut self, seed: &mut Seed, which: impl Fn(&Dyno) -> bool, now: Moment, slow: bool) {
-        for dyno in self.dynos.iter_mut().filter(|dyno| dyno.stopping_at.is_none() && which(dyno)) {
-            dyno.stop(now, slow);
-        }
-        for kind in self.formation.iter().map(|it| it.kind.clone()).collect::<Vec<_>>() {
-            self.fit(seed, &kind, now, slow);
-        }
-    }
-
-    /// A new release.
-    pub fn release(&mut self, seed: &mut Seed, description: String, now: Moment) {
-        let version = self.version() + 1;
-        self.releases.push(Release { id: seed.uuid(), version, description, created_at: now });
-        let extra = self.releases.len().saturating_sub(RELEASES);
-        self.releases.drain(..extra);
-        self.updated_at = now;
+    /// The add-on that a config var belongs to.
+    pub fn owner_of(&self, var: &str) -> Option<&AddOn> {
+        self.addons.iter().find(|addon| addon.config_vars().iter().any(|own| own == var))
     }
 }

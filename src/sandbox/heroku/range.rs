@@ -15,6 +15,8 @@ pub(super) fn page(asked: &Asked, field: &str, mut items: Vec<Value>) -> Reply {
     let (range, options) = asked.header("range").split_once(';').unwrap_or((asked.header("range"), ""));
     let (by, bounds) = range.trim().split_once(' ').unwrap_or((range.trim(), ".."));
     let by = if by.is_empty() { field } else { by };
+    // What the API calls the start of a build is not among a build's fields.
+    let by = if by == "started_at" { "created_at" } else { by };
     let mut size = DEFAULT;
     let mut descending = false;
     for option in options.split(',').map(str::trim) {
