@@ -1,11 +1,14 @@
-//! What the Heroku kinds share: the app they may name, and how doubts are settled.
+//! What the Heroku kinds share: the app they may name, tables of quantities, and how doubts are settled.
+
+pub(super) mod dynos;
+pub(super) mod owner;
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    base::{Class, Failure},
+    base::{Class, Failure, clean_line},
     plan::{Cx, Finding, Param, Params, Shape},
-    runbook::EnvKind,
+    runbook::{EnvKind, value},
     services::Services,
 };
 
@@ -42,6 +45,30 @@ pub(super) fn app(params: &mut Params<'_>, services: &Arc<Services>) {
         let message = format!("app `{}` is not environment `{}`'s", crate::base::clean_line(&named, 60), env.name);
         params.mistake(span, message, format!("only `{own}` may be touched"), Some("leave `app` out".into()));
     }
+}
+
+/// A table of process types and quantities.
+pub(super) fn quantities(params: &mut Params<'_>, key: &'static str) -> Option<Vec<(String, u64)>> {
+    let raw = params.raw(key)?;
+    let mut found = Vec::new();
+    let value::Kind::Table(table) = &raw.kind else {
+        let message = format!("`{key}` must be a table of quantities, found {}", raw.kind.name());
+        params.mistake(raw.span.clone(), message, "expected { web = 2, worker = 0 }", None);
+        return Some(found);
+    };
+    if table.entries.is_empty() {
+        params.mistake(raw.span.clone(), format!("`{key}` is empty"), "expected at least one process type", None);
+    }
+    for entry in &table.entries {
+        match entry.value.kind {
+            value::Kind::Int(n) if n >= 0 => found.push((entry.key.clone(), n.unsigned_abs())),
+            _ => {
+                let message = format!("quantity of `{}` must be a whole number, 0 or more", clean_line(&entry.key, 40));
+                params.mistake(entry.value.span.clone(), message, "not a quantity", None);
+            }
+        }
+    }
+    Some(found)
 }
 
 /// A failure after a change was answered: it was sent, so "not yet" is not the whole truth.
