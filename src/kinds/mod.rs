@@ -38,14 +38,20 @@ mod ecs_scale;
 mod ecs_steady;
 #[cfg(feature = "aws")]
 mod elb_healthy;
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "aws", feature = "heroku"))]
 mod held;
 #[cfg(feature = "heroku")]
 mod heroku;
 #[cfg(feature = "heroku")]
+mod heroku_config;
+#[cfg(feature = "heroku")]
+mod heroku_lock_deploys;
+#[cfg(feature = "heroku")]
 mod heroku_maintenance;
 #[cfg(feature = "heroku")]
 mod heroku_scale;
+#[cfg(feature = "heroku")]
+mod heroku_scheduler;
 #[cfg(feature = "heroku")]
 mod heroku_state;
 mod http_check;
@@ -175,9 +181,15 @@ pub static ALL: &[&Kind] = &[
     #[cfg(feature = "aws")]
     &elb_healthy::KIND,
     #[cfg(feature = "heroku")]
+    &heroku_config::KIND,
+    #[cfg(feature = "heroku")]
+    &heroku_lock_deploys::KIND,
+    #[cfg(feature = "heroku")]
     &heroku_maintenance::KIND,
     #[cfg(feature = "heroku")]
     &heroku_scale::KIND,
+    #[cfg(feature = "heroku")]
+    &heroku_scheduler::KIND,
     #[cfg(feature = "heroku")]
     &heroku_state::KIND,
     &http_check::KIND,

@@ -346,6 +346,27 @@ impl<'a> Params<'a> {
         }
     }
 
+    /// Steps of the runbook that this one builds on, a list; empty where it is left out.
+    pub fn step_refs(&mut self, key: &str) -> Vec<StepId> {
+        let Some(value) = self.raw(key) else { return Vec::new() };
+        let items = match &value.kind {
+            Kind::List(list) => list.iter().collect::<Vec<_>>(),
+            _ => vec![value],
+        };
+        let mut steps = Vec::with_capacity(items.len());
+        for item in items {
+            let text = if let Kind::Text(text) = &item.kind { text.as_str() } else { "" };
+            match text.parse::<StepId>() {
+                Ok(step) => {
+                    self.refs.push(StepRef { step: step.clone(), span: item.span.clone() });
+                    steps.push(step);
+                }
+                Err(_) => self.wrong(key, item, "a list of steps' ids"),
+            }
+        }
+        steps
+    }
+
     /// One of a few words; the first is the default where it is left out.
     pub fn word<T: Copy>(&mut self, key: &str, words: &[(&str, T)]) -> T {
         let default = words[0].1;
