@@ -19,7 +19,7 @@ use serde_json::{Value as Json, json};
 use super::{
     aws::{Answer, caller, env_of, minute, play, services},
     fake_http::FakeHttp,
-    heroku_maintenance::answer,
+    heroku_world::answer,
 };
 
 const OURS: &str = "111122223333";

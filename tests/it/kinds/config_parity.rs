@@ -13,7 +13,7 @@ use super::{
     aws::{Answer, check, env, minute, mistakes, play, services},
     ends::{Case, End, aws, contract},
     fake_http::FakeHttp,
-    heroku_maintenance::answer,
+    heroku_world::answer,
 };
 use crate::moto;
 

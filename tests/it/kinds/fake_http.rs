@@ -144,7 +144,8 @@ async fn serve(
     }
 }
 
-async fn request(stream: &mut TcpStream) -> Option<Asked> {
+/// The next request of a connection; `None` where it ended.
+pub async fn request(stream: &mut TcpStream) -> Option<Asked> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {

@@ -1,48 +1,20 @@
-//! `heroku.maintenance`, in the built-in world and against an API that hangs, throttles and lies. What is shared by the
-//! tests of the three Heroku kinds is here too.
+//! `heroku.maintenance`, in the built-in world and against an API that hangs, throttles and lies.
 
 use std::sync::Arc;
 
 use gonogo::{
     base::{Class, Redactor},
     plan::Finding,
-    runbook::{DnsEnv, EnvKind, HerokuEnv, HttpEnv, SecretRef, SecretSource},
-    sandbox::{Config, Sandbox},
+    runbook::{EnvKind, HerokuEnv, SecretRef, SecretSource},
     services::Services,
 };
 use serde_json::json;
 
 use super::{
-    contract::{action, acts_and_restores, attempt, cut_short_is_unknown, env, points_at, services, services_with},
+    contract::{action, acts_and_restores, attempt, cut_short_is_unknown, env, points_at, services_with},
     fake_http::{Asked, FakeHttp, Say},
+    heroku_world::{answer, app, at, inside, world},
 };
-
-/// The services of an API at an endpoint, whose app is `acme-shop`.
-pub fn at(endpoint: &str) -> Arc<Services> {
-    let mut env = env();
-    env.kind = EnvKind::Sandbox;
-    env.heroku = Some(HerokuEnv { app: "acme-shop".into(), endpoint: Some(endpoint.into()), token: None });
-    services(env)
-}
-
-pub async fn world() -> (Sandbox, Arc<Services>) {
-    let sandbox = Sandbox::start(Config { seed: 7, ..Config::default() }).await.unwrap();
-    let services = at(&sandbox.endpoints().heroku);
-    (sandbox, services)
-}
-
-/// How often the world's Heroku side was changed.
-pub async fn changes(sandbox: &Sandbox) -> usize {
-    sandbox.effects().await.iter().filter(|effect| format!("{effect:?}").to_lowercase().contains("heroku")).count()
-}
-
-pub fn app(maintenance: bool) -> Say {
-    answer(200, &json!({ "name": "acme-shop", "maintenance": maintenance }))
-}
-
-pub fn answer(status: u16, body: &serde_json::Value) -> Say {
-    Say::Answer(status, vec![("request-id", "req-4711".into())], body.to_string().into_bytes())
-}
 
 async fn maintenance(services: &Services) -> bool {
     services.heroku.read_app(&gonogo::services::heroku::Limits::short()).await.unwrap().maintenance
@@ -50,19 +22,20 @@ async fn maintenance(services: &Services) -> bool {
 
 #[tokio::test]
 async fn keeps_the_contract() {
-    let (sandbox, services) = world().await;
-    let on = action("heroku.maintenance", "on = true", &services);
-    acts_and_restores(on.as_ref(), async || maintenance(&services).await, async || changes(&sandbox).await).await;
+    let world = world().await;
+    let services = &world.services;
+    let on = action("heroku.maintenance", "on = true", services);
+    acts_and_restores(on.as_ref(), async || maintenance(services).await, async || world.changes().await).await;
     let clocks = on.clocks();
     assert!(clocks.downtime_starts && !clocks.downtime_stops);
-    let off = action("heroku.maintenance", "on = false", &services);
+    let off = action("heroku.maintenance", "on = false", services);
     assert!(off.clocks().downtime_stops && !off.clocks().downtime_starts);
 }
 
 #[tokio::test]
 async fn the_fence_shows_the_app() {
-    let (_sandbox, services) = world().await;
-    let identity = services.heroku.identity().await.unwrap();
+    let world = world().await;
+    let identity = world.services.heroku.identity().await.unwrap();
     assert!(identity.line.starts_with("app acme-shop"), "{}", identity.line);
     // An API that answers with another app than the one asked for.
     let other = FakeHttp::start(|_| answer(200, &json!({ "name": "acme-shop-prod", "maintenance": false }))).await;
@@ -202,21 +175,10 @@ async fn bad_parameters() {
     points_at(kind, "on = true", &super::contract::services(env()), "", "has no Heroku app");
 }
 
-/// The built-in world seen through DNS and HTTP, as a rehearsal sees it.
-pub fn inside(sandbox: &Sandbox) -> Arc<Services> {
-    let at = sandbox.endpoints();
-    let mut env = env();
-    env.kind = EnvKind::Sandbox;
-    env.heroku = Some(HerokuEnv { app: at.heroku_app.clone(), endpoint: Some(at.heroku.clone()), token: None });
-    env.dns = DnsEnv { resolvers: at.resolvers.clone(), authoritative: at.authoritative.clone(), ..DnsEnv::default() };
-    env.http = HttpEnv { resolve_only_by_dns: true, default_port: Some(at.web_port), ..HttpEnv::default() };
-    services(env)
-}
-
 /// The checks agree with each other about the world: what DNS says is who answers, and the page is what is asked for.
 #[tokio::test]
 async fn the_whole_world_through_the_real_clients() {
-    let (sandbox, _) = world().await;
+    let sandbox = world().await.sandbox;
     let services = inside(&sandbox);
     let host = "shop.acme.example";
     let see = async |kind: &str, params: String| {

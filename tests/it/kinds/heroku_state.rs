@@ -6,19 +6,85 @@ use serde_json::json;
 use super::{
     contract::{attempt, check, check_changes_nothing, points_at},
     fake_http::FakeHttp,
-    heroku_maintenance::{answer, app, at, changes, world},
+    heroku_world::{answer, app, at, world},
 };
 
 #[tokio::test]
 async fn in_the_built_in_world() {
-    let (sandbox, services) = world().await;
-    let state =
-        check("heroku.state", "maintenance = false\nformation = { worker = 0 }\ndynos = { run = 0 }", &services);
-    check_changes_nothing(state.as_ref(), async || changes(&sandbox).await).await;
+    let world = world().await;
+    let services = &world.services;
+    let state = check("heroku.state", "maintenance = false\nformation = { worker = 0 }\ndynos = { run = 0 }", services);
+    check_changes_nothing(state.as_ref(), async || world.changes().await).await;
     let failure = state.check(&attempt().cx).await.unwrap_err();
     assert!(failure.message.contains("worker is scaled to"), "{failure:?}");
-    let seen = check("heroku.state", "", &services).check(&attempt().cx).await.unwrap();
-    assert_eq!(seen.line, "acme-shop: maintenance off");
+    let seen = check("heroku.state", "", services).check(&attempt().cx).await.unwrap();
+    for part in [
+        "acme-shop: maintenance off",
+        "clock=1 web=2 worker=2",
+        "no one-off dyno",
+        "5 dynos (clock 1 up, web 2 up, worker 2 up)",
+        "release v142 succeeded (Deploy 9be01d7)",
+        "add-ons: heroku-postgresql:standard-0, heroku-redis:premium-0, scheduler:standard",
+        "domains: shop.acme.example, www.acme.example",
+        "drains: syslog+tls://logs.example:6514",
+    ] {
+        assert!(seen.line.contains(part), "{part}: {}", seen.line);
+    }
+    assert_eq!(seen.evidence["domains"][1]["cname"], "acme-shop.herokudns.example");
+    assert!(seen.evidence["rate_limit_remaining"].as_u64().unwrap() > 4000, "{}", seen.evidence);
+    let all = "maintenance = false\nformation = { web = 2 }\ndynos = { web = 2, run = 0 }\none_off = false\nrelease = 142\n\
+               addons = { heroku-redis = 'provisioned', 'heroku-postgresql:standard-0' = 'provisioned', \
+               postgresql-curved-12345 = 'heroku-postgresql:standard-0', papertrail = 'absent' }\n\
+               domains = { 'SHOP.acme.example' = 'acme-shop.herokudns.example.' }\ndrains = ['logs.example']\n\
+               stack = 'heroku-24'";
+    check("heroku.state", all, services).check(&attempt().cx).await.unwrap();
+}
+
+/// What stands around the app is expected as well, and what is not so is named.
+#[tokio::test]
+async fn what_stands_around_it() {
+    let world = world().await;
+    world.send("POST", "/dynos", json!({ "command": "rake import", "type": "run" })).await;
+    for (bad, said) in [
+        ("one_off = false", "one-off dynos run: run."),
+        (
+            "addons = { heroku-redis = 'absent' }",
+            "add-on redis-round-54321 (heroku-redis:premium-0) provisioned is there",
+        ),
+        ("addons = { papertrail = 'provisioned' }", "there is no add-on papertrail"),
+        ("addons = { heroku-redis = 'heroku-redis:mini' }", "expected heroku-redis:mini"),
+        ("domains = ['shop.acme.example', 'new.acme.example']", "the app has no domain new.acme.example"),
+        ("domains = { 'shop.acme.example' = 'other.example' }", "has DNS target acme-shop.herokudns.example, expected"),
+        ("drains = ['elsewhere.example']", "no drain to elsewhere.example"),
+        ("stack = 'heroku-22'", "the stack is heroku-24, not heroku-22"),
+        ("maintenance = true\nrelease = 9", "maintenance is on (and 1 more)"),
+    ] {
+        let failure = check("heroku.state", bad, &world.services).check(&attempt().cx).await.unwrap_err();
+        assert_eq!(failure.class, Class::NotYet);
+        let said = said.replace("maintenance is on", "maintenance is off");
+        assert!(failure.message.contains(&said), "{bad}: {failure:?}");
+    }
+    assert_eq!(world.wire.changes(), 0);
+    let services = &world.services;
+    points_at("heroku.state", "addons = { a = '' }", services, "{ a = '' }", "needs a plain text");
+    points_at("heroku.state", "domains = 3", services, "3", "a list of texts");
+    points_at("heroku.state", "stack = ' '", services, "' '", "must not be empty");
+}
+
+/// A drain's address holds keys; nothing that is seen does.
+#[tokio::test]
+async fn keys_of_drains_are_not_shown() {
+    let api = FakeHttp::start(|asked| match asked.path.as_str() {
+        "/apps/acme-shop" => app(false),
+        _ => answer(200, &json!([{ "url": "https://user:canary-1@logs.example:8443/in?key=canary-2" }])),
+    })
+    .await;
+    let services = at(&api.url());
+    for good in ["logs.example", "logs.example:8443", "https://logs.example:8443"] {
+        let drains = check("heroku.state", &format!("drains = ['{good}']"), &services);
+        let seen = drains.check(&attempt().cx).await.unwrap();
+        assert!(!format!("{seen:?}").contains("canary"), "{seen:?}");
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{
     contract::{env, services_with},
     fake_http::FakeHttp,
-    heroku_maintenance::answer,
+    heroku_world::answer,
 };
 
 const CANARY: &str = "s3cr3t/\"canary\"+ü'x$y";

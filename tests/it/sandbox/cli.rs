@@ -183,8 +183,26 @@ async fn the_heroku_cli_switches_scales_and_configures() {
     heroku.ok("config:set NEW=value -a acme-shop").await;
     assert_eq!(heroku.ok("config:get NEW -a acme-shop").await.trim(), "value");
     assert!(heroku.ok("releases -a acme-shop").await.contains("Set NEW config vars"));
+    heroku.ok("config:unset LOG_LEVEL -a acme-shop").await;
+    let info = heroku.ok("releases:info v144 -a acme-shop").await;
+    assert!(info.contains("Remove LOG_LEVEL config vars"), "{info}");
+    let taken = heroku.refused("config:set DATABASE_URL=postgres://x -a acme-shop").await;
+    assert!(taken.contains("Cannot overwrite attachment values DATABASE_URL"), "{taken}");
+    heroku.ok("releases:rollback v142 -a acme-shop").await;
+    let config = heroku.ok("config -a acme-shop --json").await;
+    let config: Value = serde_json::from_str(&config).unwrap();
+    assert_eq!((&config["LOG_LEVEL"], config.get("NEW")), (&"info".into(), None), "as v142 had it");
     let effects: Vec<String> = world.effects().await.into_iter().map(|it| it.detail).collect();
-    assert_eq!(effects, ["maintenance true", "web 2 -> 0, worker 2 -> 1", "Set NEW config vars"]);
+    assert_eq!(
+        effects,
+        [
+            "maintenance true",
+            "web 2 -> 0, worker 2 -> 1",
+            "Set NEW config vars",
+            "Remove LOG_LEVEL config vars",
+            "Rollback to v142"
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,7 +212,11 @@ async fn the_heroku_cli_looks_around_and_is_refused() {
     let info = heroku.ok("apps:info -a acme-shop").await;
     assert!(info.contains("acme-shop") && info.contains("heroku-postgresql"), "{info}");
     assert!(heroku.ok("domains -a acme-shop").await.contains("shop.acme.example"));
-    assert!(heroku.ok("addons -a acme-shop").await.contains("heroku-redis"));
+    let addons = heroku.ok("addons -a acme-shop").await;
+    assert!(addons.contains("heroku-redis") && addons.contains("as DATABASE"), "{addons}");
+    let detached = heroku.ok("run:detached -a acme-shop sleep 60").await;
+    let ps = heroku.ok("ps -a acme-shop").await;
+    assert!(ps.contains("run.") && ps.contains("sleep 60"), "{detached}\n{ps}");
     let missing = heroku.refused("ps -a nobody").await;
     assert!(missing.contains("Couldn't find that app"), "{missing}");
 }

@@ -27,7 +27,10 @@ async fn get(world: &Sandbox, path: &str) -> Value {
 async fn dynos(world: &Sandbox, kind: &str) -> Vec<String> {
     let all = get(world, "/apps/acme-shop/dynos").await;
     let own = all.as_array().unwrap().iter().filter(|it| it["type"] == kind);
-    own.map(|it| format!("{} {}", it["name"].as_str().unwrap(), it["state"].as_str().unwrap())).collect()
+    let mut own: Vec<String> =
+        own.map(|it| format!("{} {}", it["name"].as_str().unwrap(), it["state"].as_str().unwrap())).collect();
+    own.sort();
+    own
 }
 
 #[tokio::test]
@@ -128,4 +131,58 @@ async fn a_config_change_makes_a_release_and_restarts() {
     )
     .await;
     assert!(start.elapsed() > Duration::from_secs(1));
+}
+
+/// A release phase decides whether a change of config vars takes place; until then the API shows the former ones.
+#[tokio::test]
+async fn release_phases_rollbacks_and_what_belongs_to_add_ons() {
+    let world = world(&["heroku.release_fails:once"]).await;
+    let release = async |which: &str| get(&world, &format!("/apps/acme-shop/releases/{which}")).await;
+    let said = send(&world, Method::PATCH, "/apps/acme-shop/config-vars", json!({ "A": "1" })).await;
+    assert_eq!(said.json::<Value>().await.unwrap().get("A"), None, "not yet");
+    let pending = release("143").await;
+    assert_eq!((&pending["status"], &pending["current"]), (&json!("pending"), &json!(false)));
+    assert_eq!(dynos(&world, "release").await.len(), 1, "the release phase has a dyno");
+    until("failed", || release("143"), |it| it["status"] == "failed").await;
+    assert_eq!(get(&world, "/apps/acme-shop/config-vars").await.get("A"), None, "a failed phase changes nothing");
+    assert_eq!(dynos(&world, "web").await, ["web.1 up", "web.2 up"], "and restarts nothing");
+    send(&world, Method::PATCH, "/apps/acme-shop/config-vars", json!({ "A": "1" })).await;
+    assert_eq!(get(&world, "/apps/acme-shop/config-vars").await["A"], "1");
+    assert_eq!(get(&world, "/apps/acme-shop/releases/142/config-vars").await.get("A"), None);
+    assert_eq!(get(&world, "/apps/acme-shop/releases/v144/config-vars").await["A"], "1");
+    let taken =
+        send(&world, Method::PATCH, "/apps/acme-shop/config-vars", json!({ "B": "1", "REDIS_URL": null })).await;
+    assert_eq!(taken.status(), 422);
+    let taken: Value = taken.json().await.unwrap();
+    assert_eq!(taken["message"], "Cannot overwrite attachment values REDIS_URL.");
+    let failed = release("143").await["id"].clone();
+    let back = send(&world, Method::POST, "/apps/acme-shop/releases", json!({ "release": failed })).await;
+    assert_eq!(back.status(), 404, "nobody goes back to what never ran");
+    let back =
+        send(&world, Method::POST, "/apps/acme-shop/releases", json!({ "release": release("142").await["id"] })).await;
+    assert_eq!(back.json::<Value>().await.unwrap()["description"], "Rollback to v142");
+    let vars = get(&world, "/apps/acme-shop/config-vars").await;
+    assert!(vars.get("A").is_none() && vars["DATABASE_URL"].is_string(), "{vars}");
+}
+
+/// What others do while somebody looks: a deploy, a job of Heroku Scheduler, a forgotten console.
+#[tokio::test]
+async fn what_others_do_meanwhile() {
+    let world = world(&["heroku.deploy:once", "heroku.job:once", "heroku.one_off:once"]).await;
+    let first = get(&world, "/apps/acme-shop/dynos").await;
+    let has = |kind: &str| first.as_array().unwrap().iter().any(|it| it["type"] == kind);
+    assert!(has("scheduler") || has("run"), "{first}");
+    until("both", || get(&world, "/apps/acme-shop/dynos"), |it| it.to_string().contains("\"run\"")).await;
+    until("the job ends", || dynos(&world, "scheduler"), Vec::is_empty).await;
+    let name = dynos(&world, "run").await[0].split(' ').next().unwrap().to_owned();
+    let stop = format!("/apps/acme-shop/dynos/{name}/actions/stop");
+    assert_eq!(send(&world, Method::POST, &stop, Value::Null).await.status(), 202);
+    until("the console ends", || dynos(&world, "run"), Vec::is_empty).await;
+    assert_eq!(dynos(&world, "web").await, ["web.1 up", "web.2 up"], "nothing else was restarted");
+    let builds = get(&world, "/apps/acme-shop/builds").await;
+    assert_eq!(builds.as_array().unwrap().last().unwrap()["status"], "pending");
+    let newest =
+        || async { get(&world, "/apps/acme-shop/releases").await.as_array().unwrap().last().cloned().unwrap() };
+    let made = until("a release", newest, |it| it["version"] == 143 && it["status"] == "succeeded").await;
+    assert!(made["description"].as_str().unwrap().starts_with("Deploy "), "{made}");
 }
