@@ -24,7 +24,7 @@ pub async fn with_word(action: &Arc<dyn Action>, captured: Json) -> (Attempt, Re
     let attempt = attempt_of(Duration::from_secs(90), BTreeMap::new());
     let (cx, acting) = (attempt.cx.clone(), action.clone());
     let task = tokio::spawn(async move { acting.apply(&cx, &captured).await });
-    attempt.owner.send(Some(OwnerDone { who: "dana".into(), value: None })).unwrap();
+    attempt.owner.send(Some(OwnerDone { who: "dana".into(), value: None, unticked: Vec::new() })).unwrap();
     let done = task.await.unwrap();
     (attempt, done)
 }

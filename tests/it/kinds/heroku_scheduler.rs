@@ -103,7 +103,7 @@ async fn an_app_without_it_needs_nobody() {
     }
     cancel.cancel();
     assert_eq!(task.await.unwrap().unwrap_err().class, Class::Unknown, "nobody knows what its owner has done");
-    cut.owner.send(Some(OwnerDone { who: "dana".into(), value: None })).ok();
+    cut.owner.send(Some(OwnerDone { who: "dana".into(), value: None, unticked: Vec::new() })).ok();
 }
 
 #[tokio::test]
