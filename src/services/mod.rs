@@ -11,6 +11,8 @@ pub mod kubectl;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod process;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod secrets;
 pub mod terraform;
 pub mod tls;
@@ -47,6 +49,9 @@ pub struct Services {
     pub http: http::Http,
     /// TLS servers and their certificates.
     pub tls: tls::Tls,
+    /// Redis servers.
+    #[cfg(feature = "redis")]
+    pub redis: redis::Redis,
     /// When the run is planned to end, set by whoever knows it; nothing where nobody does.
     pub planned_end: OnceLock<DateTime<Utc>>,
 }
@@ -67,6 +72,8 @@ impl Services {
             dns: dns::Dns::new(env.clone()),
             http: http::Http::new(env.clone()),
             tls: tls::Tls::new(env.clone()),
+            #[cfg(feature = "redis")]
+            redis: redis::Redis::new(env.clone()),
             planned_end: OnceLock::new(),
             env,
         })

@@ -11,6 +11,8 @@
 //! said at once; the verdict is rustls's own, asked afterwards with what was recorded.
 
 mod certificate;
+#[cfg(feature = "redis")]
+mod client;
 mod refusal;
 mod trust;
 mod verdict;
@@ -28,6 +30,8 @@ use crate::{
     runbook::Env,
 };
 pub use certificate::Certificate;
+#[cfg(feature = "redis")]
+pub(super) use client::{Trust, secured};
 use refusal::{connecting, shaking_hands};
 pub(super) use trust::roots;
 use trust::{Head, Recorder};

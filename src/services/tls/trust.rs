@@ -144,7 +144,7 @@ impl ServerCertVerifier for Recorder {
 }
 
 /// A connection that remembers the first bytes that came.
-pub(super) struct Head {
+pub(in crate::services) struct Head {
     stream: TcpStream,
     head: Vec<u8>,
 }
