@@ -38,7 +38,7 @@ mod ecs_scale;
 mod ecs_steady;
 #[cfg(feature = "aws")]
 mod elb_healthy;
-#[cfg(any(feature = "aws", feature = "heroku"))]
+#[cfg(any(feature = "aws", feature = "heroku", feature = "redis"))]
 mod held;
 #[cfg(feature = "heroku")]
 mod heroku;
@@ -81,6 +81,12 @@ mod postgres_words;
 #[cfg(feature = "aws")]
 mod rds_status;
 mod reading;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+mod redis_drained;
+#[cfg(feature = "redis")]
+mod redis_key_counts;
 #[cfg(feature = "aws")]
 mod route53;
 #[cfg(feature = "aws")]
@@ -108,7 +114,7 @@ use crate::{
     plan::{Action, Check, Doubt, KindInfo, Param, Params, Registry},
     services::Services,
 };
-#[cfg(any(feature = "aws", feature = "postgres"))]
+#[cfg(any(feature = "aws", feature = "postgres", feature = "redis"))]
 use reading::amiss;
 use reading::{filled, limit, looking, no_data, nothing_to_restore, only_waits};
 
@@ -211,6 +217,10 @@ pub static ALL: &[&Kind] = &[
     &postgres_unfreeze::KIND,
     #[cfg(feature = "aws")]
     &rds_status::KIND,
+    #[cfg(feature = "redis")]
+    &redis_drained::KIND,
+    #[cfg(feature = "redis")]
+    &redis_key_counts::KIND,
     #[cfg(feature = "aws")]
     &route53_set_ttl::KIND,
     #[cfg(feature = "aws")]

@@ -61,7 +61,7 @@ pub(super) fn no_data(failure: Failure) -> Failure {
 ///
 /// # Errors
 /// `NotYet` where anything is wrong.
-#[cfg(any(feature = "aws", feature = "postgres"))]
+#[cfg(any(feature = "aws", feature = "postgres", feature = "redis"))]
 pub(super) fn amiss(subject: &str, wrong: Vec<String>) -> Result<(), Failure> {
     let mut wrong = wrong.into_iter();
     let Some(first) = wrong.next() else { return Ok(()) };

@@ -28,16 +28,16 @@ pub struct Zone<'a> {
 }
 
 /// A program whose standard input is a pipe that only this process holds: when this ends, however it ends,
-/// `cat` sees the end of the pipe and the wrapper ends the program.
-struct Program {
+/// `cat` sees the end of the pipe and the wrapper ends the program, woken first in case a test had stopped it.
+pub struct Program {
     wrapper: Child,
     dir: tempfile::TempDir,
 }
 
-const WRAPPER: &str = r#""$@" >log 2>&1 & pid=$!; cat >/dev/null; kill "$pid"; wait "$pid""#;
+const WRAPPER: &str = r#""$@" >log 2>&1 & pid=$!; cat >/dev/null; kill "$pid"; kill -CONT "$pid"; wait "$pid""#;
 
 impl Program {
-    fn start(dir: tempfile::TempDir, program: &Path, args: &[&str]) -> Self {
+    pub fn start(dir: tempfile::TempDir, program: &Path, args: &[&str]) -> Self {
         let wrapper = Command::new("sh")
             .args(["-c", WRAPPER, "server"])
             .arg(program)
@@ -69,7 +69,7 @@ impl Program {
         true
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 }
@@ -82,7 +82,7 @@ impl Drop for Program {
 }
 
 /// Where a server's program is: also in places that only root has on its path.
-fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from));
     let found = folders.map(|folder| folder.join(name)).find(|path| path.is_file());

@@ -13,6 +13,7 @@ mod postgres;
 mod process;
 mod proxy;
 mod readme;
+mod redis;
 mod run;
 mod runbook;
 mod sandbox;
