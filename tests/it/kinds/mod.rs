@@ -47,6 +47,7 @@ mod manual;
 mod postgres_freeze;
 mod postgres_frozen;
 mod postgres_replication_lag;
+mod postgres_restarts;
 mod postgres_reverse;
 mod postgres_sequences;
 mod postgres_session;
