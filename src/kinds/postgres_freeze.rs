@@ -33,7 +33,7 @@ began before, and waits until they are gone. It says whom it ended, and which wr
 |---|---|---|
 | `default` | `ALTER DATABASE` / `ALTER ROLE … IN DATABASE … SET default_transaction_read_only = on` | a session that asks: `SET`, `PGOPTIONS`, `BEGIN READ WRITE` |
 | `revoke` | takes `INSERT`, `UPDATE`, `DELETE`, `TRUNCATE` on tables, views and columns and `USAGE`, `UPDATE` on sequences from the roles, from groups that they are in and from `PUBLIC`, and with that from everybody else who has it from there | superusers, members of `pg_write_all_data`; an owner can grant it to itself again; large objects, and tables made later |
-| `nologin` | `ALTER ROLE … NOLOGIN`, in every database of the server | superusers (left out unless named), our own role, roles that replicate |
+| `nologin` | `ALTER ROLE … NOLOGIN`, in every database of the server; sessions are ended in this one | superusers (left out unless named), our own role, roles that replicate |
 
 Sessions that came after the change (a pooler comes back at once) are frozen by it and stay. A transaction that was prepared
 (`PREPARE TRANSACTION`) is in no session and can still be committed: it is named.
@@ -209,6 +209,11 @@ impl Action for Freezes {
             let (told, evidence) = thrown(cx, &session, &freeze.switch, Way::Forth, true).await?;
             let more = self.and_else(&session, &freeze).await.map_err(unknown)?;
             session.close().await;
+            for one in &freeze.left_out {
+                cx.line(format!("can still write: {} ({})", one.role, one.why));
+            }
+            let mut evidence = evidence;
+            evidence["left_out"] = json!(freeze.left_out);
             let more = more.map_or_else(String::new, |more| format!("; {more}"));
             Ok(Done::new(format!("{}{told}{more}", freeze.shown())).with(evidence))
         })

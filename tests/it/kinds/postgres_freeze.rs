@@ -116,7 +116,6 @@ async fn keeps_the_contract_at_every_strength() {
         String::new(),
         named.clone(),
         "strength = 'revoke'".into(),
-        format!("strength = 'revoke'\n{named}"),
         format!("strength = 'revoke'\nroles = ['{}']", shop.member.name),
         format!("strength = 'nologin'\n{named}"),
     ] {
