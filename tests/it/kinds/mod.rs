@@ -46,6 +46,7 @@ mod logs_arrive;
 mod manual;
 mod postgres_freeze;
 mod postgres_frozen;
+mod postgres_night;
 mod postgres_replication_lag;
 mod postgres_restarts;
 mod postgres_reverse;
