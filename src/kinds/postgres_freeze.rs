@@ -67,7 +67,7 @@ const PARAMS: &[Param] = &[
         name: "roles",
         shape: Shape::Texts,
         required: false,
-        help: "who must not write; default: every role that can",
+        help: "who must not write, a group for its members; default: every role that can",
     },
     Param {
         name: "strength",

@@ -21,7 +21,7 @@ use crate::{
             replication,
             sessions::{self, Connected},
             settings,
-            writers::writers,
+            writers::{self, writers},
         },
     },
 };
@@ -70,7 +70,7 @@ const PARAMS: &[Param] = &[
         name: "roles",
         shape: Shape::Texts,
         required: false,
-        help: "who must not write; default: every role that can log in",
+        help: "who must not write, a group for its members; default: every role that can log in",
     },
     Param {
         name: "except",
@@ -186,8 +186,9 @@ impl Frozen {
         let any = all.iter().find_map(|one| one.canary.as_deref());
         let proof =
             Proof { postgres: &self.services.postgres, session, limits, kept: &kept, logins: &self.logins, any };
+        let named = writers::meant(&all, &self.roles);
         let meant =
-            |role: &str| (self.roles.is_empty() || self.roles.iter().any(|one| one == role)) && !self.excepts(role);
+            |role: &str| (self.roles.is_empty() || named.iter().any(|one| one.role == role)) && !self.excepts(role);
         let mut look = Look { proved: Vec::new(), sessions: Vec::new(), others: Vec::new(), excepted: 0 };
         for one in &all {
             if meant(&one.role) {

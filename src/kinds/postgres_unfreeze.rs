@@ -71,7 +71,7 @@ const PARAMS: &[Param] = &[
         name: "roles",
         shape: Shape::Texts,
         required: false,
-        help: "who has to write; default: every role that may, superusers apart",
+        help: "who has to write, a group for its members; default: every role that may, superusers apart",
     },
     Param {
         name: "freeze",

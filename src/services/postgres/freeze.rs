@@ -11,7 +11,7 @@ use super::{
     sessions,
     settings::{self, Kept, NAME},
     switch::{GrantChange, LoginChange, SettingChange, Switch},
-    writers::{Writer, writers},
+    writers::{Writer, meant, writers},
 };
 use crate::base::{Class, Failure};
 
@@ -73,9 +73,11 @@ pub async fn plan(session: &Session, named: &[String], strength: Strength) -> Re
         return Err(Failure::new(Class::Misconfigured, format!("there is no role {name} at the server")));
     }
     let all = named.is_empty();
-    let meant = known.writers.iter().filter(|one| if all { one.can_write() } else { named.contains(&one.role) });
+    let meant: Vec<&Writer> =
+        if all { known.writers.iter().filter(|one| one.can_write()).collect() } else { meant(&known.writers, named) };
+    let is_meant = |role: &str| meant.iter().any(|one| one.role == role);
     let (mut covered, mut left_out) = (Vec::new(), Vec::new());
-    for one in meant {
+    for &one in &meant {
         match obstacle(one, strength, all, &known) {
             None => covered.push(one),
             Some((_, why)) if all => left_out.push(LeftOut { role: one.role.clone(), why }),
@@ -92,8 +94,7 @@ pub async fn plan(session: &Session, named: &[String], strength: Strength) -> Re
             .fold(failure, |failure, one| failure.because(format!("{}: {}", one.role, one.why))));
     }
     // Who can write and was not meant is said, too.
-    let others =
-        known.writers.iter().filter(|one| !all && one.can_write() && one.logs_in && !named.contains(&one.role));
+    let others = known.writers.iter().filter(|one| !all && one.can_write() && one.logs_in && !is_meant(&one.role));
     left_out.extend(others.map(|one| LeftOut { role: one.role.clone(), why: "not named by `roles`".into() }));
     let mut switch = Switch {
         database: known.database.clone(),
@@ -108,7 +109,7 @@ pub async fn plan(session: &Session, named: &[String], strength: Strength) -> Re
         Strength::NoLogin => {
             switch.logins = logins(session, &switch.roles).await?;
         }
-        Strength::Revoke => switch.grants = revoked(session, &switch.roles).await?,
+        Strength::Revoke => switch.grants = revoked(session, &[&switch.roles[..], named].concat()).await?,
     }
     Ok(Freeze { strength, switch, left_out })
 }

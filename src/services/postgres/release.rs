@@ -12,7 +12,7 @@ use super::{
     sessions,
     settings::{self, Kept},
     switch::{GrantChange, LoginChange, SettingChange, Switch},
-    writers::{Begins, Canary, Writer, canary, writers},
+    writers::{self, Begins, Canary, Writer, canary, writers},
 };
 use crate::base::{Class, Failure};
 
@@ -38,6 +38,13 @@ pub async fn plan(session: &Session, named: &[String], freeze: Option<&Freeze>) 
     if let Some(name) = named.iter().find(|name| !all.iter().any(|one| one.role == **name)) {
         return Err(Failure::new(Class::Misconfigured, format!("there is no role {name} at the server")));
     }
+    let back = |role: &str| freeze.is_some_and(|freeze| freeze.switch.roles.iter().any(|one| one == role));
+    let meant: Vec<&Writer> = match (named.is_empty(), freeze.is_some()) {
+        (false, _) => writers::meant(&all, named),
+        (true, true) => all.iter().filter(|one| back(&one.role)).collect(),
+        (true, false) => all.iter().filter(|one| one.can_write() && one.logs_in && !one.superuser).collect(),
+    };
+    let names: Vec<String> = meant.iter().map(|one| one.role.clone()).collect();
     let mut switch = Switch {
         database,
         roles: Vec::new(),
@@ -47,7 +54,6 @@ pub async fn plan(session: &Session, named: &[String], freeze: Option<&Freeze>) 
         grants: Vec::new(),
     };
     let logins = logins(session).await?;
-    let is_named = |role: &str| named.iter().any(|one| one == role);
     if let Some(freeze) = freeze {
         if freeze.switch.database != switch.database {
             let words =
@@ -56,17 +62,11 @@ pub async fn plan(session: &Session, named: &[String], freeze: Option<&Freeze>) 
         }
         put_back(session, freeze, &kept, &logins, &mut switch).await?;
     } else {
-        switch.settings = defaults(&kept, named, files_say_read_only(session, &kept));
-        let shut_out = named.iter().filter(|role| logins.get(*role) == Some(&false));
+        switch.settings =
+            defaults(&kept, if named.is_empty() { named } else { &names }, files_say_read_only(session, &kept));
+        let shut_out = names.iter().filter(|role| logins.get(*role) == Some(&false));
         switch.logins = shut_out.map(|role| LoginChange { role: role.clone(), before: false, after: true }).collect();
     }
-    let back = |role: &str| freeze.is_some_and(|freeze| freeze.switch.roles.iter().any(|one| one == role));
-    let meant = all.iter().filter(|one| match (named.is_empty(), freeze.is_some()) {
-        (false, _) => is_named(&one.role),
-        (true, true) => back(&one.role),
-        (true, false) => one.can_write() && one.logs_in && !one.superuser,
-    });
-    let meant: Vec<&Writer> = meant.collect();
     if meant.is_empty() {
         return Err(Failure::new(
             Class::Misconfigured,
@@ -75,7 +75,7 @@ pub async fn plan(session: &Session, named: &[String], freeze: Option<&Freeze>) 
         .hint("grant the application's role what it needs, or name it in `roles`"));
     }
     switch.roles = meant.iter().filter(|one| one.may_end).map(|one| one.role.clone()).collect();
-    Ok(Release { switch, roles: meant.iter().map(|one| one.role.clone()).collect() })
+    Ok(Release { switch, roles: names })
 }
 
 async fn logins(session: &Session) -> Result<BTreeMap<String, bool>, Failure> {

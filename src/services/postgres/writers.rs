@@ -37,6 +37,8 @@ pub struct Writer {
     pub may_end: bool,
     /// We may become it.
     pub may_be: bool,
+    /// Groups that it is in, at whatever remove.
+    pub member_of: Vec<String>,
     /// By which role it writes: itself, or one that it is a member of.
     pub via: Option<String>,
     /// A table that it may write.
@@ -91,6 +93,8 @@ SELECT coalesce(pg_catalog.json_agg(x ORDER BY x.role), '[]')::text FROM (
     l.rolreplication OR EXISTS (SELECT FROM pg_catalog.pg_stat_replication s WHERE s.usesysid = l.oid) AS replicates,
     NOT l.rolsuper AND EXISTS (SELECT FROM pg_catalog.pg_roles w WHERE w.rolname = 'pg_write_all_data' AND pg_catalog.pg_has_role(l.oid, w.oid, 'MEMBER')) AS writes_all,
     pg_catalog.pg_has_role(coalesce(w.via_oid, l.oid), '{become}') AS may_be,
+    (SELECT coalesce(pg_catalog.json_agg(g.rolname), '[]') FROM pg_catalog.pg_roles g
+      WHERE NOT l.rolsuper AND g.oid <> l.oid AND pg_catalog.pg_has_role(l.oid, g.oid, 'MEMBER')) AS member_of,
     w.via, w.relation, w.command,
     CASE WHEN NOT w.quiet THEN NULL WHEN w.command = 'DELETE' THEN pg_catalog.format('DELETE FROM %s WHERE false', w.relation)
       WHEN w.command = 'INSERT' THEN pg_catalog.format('INSERT INTO %s (%I) SELECT NULL WHERE false', w.relation, w.col)
@@ -118,6 +122,14 @@ pub async fn writers(session: &Session, named: &[String]) -> Result<Vec<Writer>,
     let admin = if new { "pg_catalog.pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION')" } else { "true" };
     let sql = WRITERS.replace("{become}", if new { "SET" } else { "MEMBER" }).replace("{admin}", admin);
     read(session, &sql, &[&named]).await
+}
+
+/// Those who are meant by names, of which one that is a group stands for its members: it is nobody who logs in.
+#[must_use]
+pub fn meant<'w>(all: &'w [Writer], named: &[String]) -> Vec<&'w Writer> {
+    let is_named = |role: &String| named.contains(role);
+    let is_group = |one: &Writer| !one.logs_in && all.iter().any(|other| other.member_of.contains(&one.role));
+    all.iter().filter(|one| (is_named(&one.role) && !is_group(one)) || one.member_of.iter().any(is_named)).collect()
 }
 
 /// What became of a canary.

@@ -25,6 +25,8 @@ pub struct Shop {
     pub app: Role,
     pub member: Role,
     pub reader: Role,
+    /// A group of `member`, which does not inherit.
+    pub group: Role,
 }
 
 impl Shop {
@@ -62,7 +64,7 @@ impl Shop {
             database.name
         );
         database.sql(&sql).await;
-        Self { database, owner, app, member, reader }
+        Self { database, owner, app, member, reader, group }
     }
 
     pub async fn client(&self, role: &Role) -> Client {
@@ -363,6 +365,28 @@ async fn cut_short_at_any_moment() {
     assert!(failure.class.nothing_done(), "{failure:?}");
     assert!(begun.elapsed() < Duration::from_secs(8));
     assert_eq!(through.restore(&attempt().cx, &Json::Null).await.unwrap_err().class, Class::Misconfigured);
+}
+
+/// Nobody logs in as a group: naming it means its members.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_stands_for_its_members() {
+    let services = services(env());
+    let shop = Shop::new("freeze_g").await;
+    let roles = format!("roles = ['{}']", shop.group.name);
+    let before = shop.state().await;
+    let write = format!("SET ROLE {}; INSERT INTO s.\"Odd \"\"T\" (a) VALUES (1)", shop.group.name);
+    shop.client(&shop.member).await.batch_execute(&write).await.unwrap();
+    for (strength, code) in [("default", "25006"), ("revoke", "42501")] {
+        let freeze = shop.freeze(&services, &format!("strength = '{strength}'\n{roles}"));
+        let captured = done(freeze.as_ref()).await;
+        assert_eq!(refused(&shop.client(&shop.member).await, &write).await, code);
+        let proof = format!("database = '{}'\nheld = '0s'\nstrength = '{strength}'\n{roles}", shop.database.url());
+        let proof = super::contract::check("postgres.frozen", &proof, &services);
+        super::postgres_replication_lag::green(proof.as_ref()).await;
+        freeze.restore(&attempt().cx, &captured).await.unwrap();
+        assert_eq!(shop.state().await, before);
+        super::postgres_replication_lag::says(proof.as_ref(), &format!("role {}", shop.member.name)).await;
+    }
 }
 
 #[tokio::test]
