@@ -105,7 +105,7 @@ fn going_on(state: &RunState, outline: &Outline) -> Next {
         }
         (now, None) => format!("when {} done the run is over", list(now)),
     };
-    let then = next.and_then(|i| pending_after(state, i)).map(|i| named(outline, i));
+    let then = next.and_then(|i| pending_after(state, outline, i)).map(|i| named(outline, i));
     Next { text, then, asks: false }
 }
 
@@ -136,13 +136,16 @@ pub(super) fn running(state: &RunState) -> Vec<usize> {
 pub(super) fn upcoming(state: &RunState, outline: &Outline) -> Option<usize> {
     let ready = state.steps.iter().position(|step| step.forward.state == StepState::Ready);
     let settled = |id| state.step(id).is_some_and(|(_, run)| run.forward.state.settled());
-    let due =
-        |i: &usize| state.steps[*i].forward.state == StepState::Pending && outline.steps[*i].needs.iter().all(settled);
-    ready
-        .or_else(|| (0..outline.steps.len()).find(due))
-        .or_else(|| state.steps.iter().position(|step| step.forward.state == StepState::Pending))
+    let due = |i: &usize| to_come(state, outline, *i) && outline.steps[*i].needs.iter().all(settled);
+    let all = || 0..outline.steps.len();
+    ready.or_else(|| all().find(due)).or_else(|| all().find(|i| to_come(state, outline, *i)))
 }
 
-fn pending_after(state: &RunState, i: usize) -> Option<usize> {
-    (i + 1..state.steps.len()).find(|j| state.steps[*j].forward.state == StepState::Pending)
+/// True where a step has not begun and will: what is left out never does.
+pub(super) fn to_come(state: &RunState, outline: &Outline, i: usize) -> bool {
+    state.steps[i].forward.state == StepState::Pending && outline.steps[i].left_out().is_none()
+}
+
+fn pending_after(state: &RunState, outline: &Outline, i: usize) -> Option<usize> {
+    (i + 1..state.steps.len()).find(|j| to_come(state, outline, *j))
 }

@@ -69,6 +69,10 @@ enum Verb {
     /// Runs the built-in world alone and prints how to reach it.
     #[cfg(feature = "sandbox")]
     Sandbox(world::Args),
+    /// The parent of the sandbox's servers; started by itself.
+    #[cfg(feature = "sandbox")]
+    #[command(hide = true)]
+    SandboxGuard,
     /// Prints the least IAM policy with which a runbook can be executed.
     Iam(iam::Args),
     /// Lists the kinds of steps and checks, or explains one.
@@ -109,6 +113,8 @@ pub fn main() -> ExitCode {
         Some(Verb::Runs(args)) => runs::run(args, state),
         #[cfg(feature = "sandbox")]
         Some(Verb::Sandbox(args)) => world::run(&args),
+        #[cfg(feature = "sandbox")]
+        Some(Verb::SandboxGuard) => world::be_guard(),
         Some(Verb::Iam(args)) => iam::run(&args),
         Some(Verb::Kinds(args)) => kinds::run(&args),
         Some(Verb::Help(args)) => topics::run(&args, Cli::command()),

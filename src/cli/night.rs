@@ -80,6 +80,8 @@ pub(super) struct Night {
     pub(super) operator: PersonId,
     /// What will be done.
     pub(super) outline: Arc<Outline>,
+    /// It reaches for the sandbox's databases or Redis.
+    pub(super) data: bool,
     pub(super) state: RunState,
     pub(super) seq: u64,
     /// What happened before, for the views.
@@ -145,13 +147,14 @@ async fn on_runtime(night: Night) -> Outcome {
     let begun = async {
         let (journal, first) = (night.folder)()?;
         let dir = journal.dir().clone();
-        let begun = begin(&night.book, night.env, night.redactor.clone(), &night.options, dir.path()).await?;
+        let reach = Reach { dir: dir.path(), data: night.data, fresh: night.seq == 0 };
+        let begun = begin(&night.book, night.env, night.redactor.clone(), &night.options, reach).await?;
         let journal = JournalThread::spawn(journal)
             .map_err(|e| Problem::new(Exit::Internal, format!("the journal's thread cannot be made: {e}")))?;
         Ok((journal, dir, first, begun))
     };
     // The world lives as long as the run does.
-    let (journal, dir, first, (plan, identities, _world)) = match begun.await {
+    let (journal, dir, first, (plan, identities, world)) = match begun.await {
         Ok(begun) => begun,
         Err(problem) => {
             log.close();
@@ -181,6 +184,7 @@ async fn on_runtime(night: Night) -> Outcome {
     hang_up(server).await;
     let end = end.map_err(|e| Problem::new(Exit::Internal, format!("the conductor failed: {e}")))?;
     signals.abort();
+    close(world, end.state.ended.is_some()).await;
     Ok(farewell(&end, dir.run().as_str()))
 }
 
@@ -250,27 +254,58 @@ type World = Option<crate::sandbox::Sandbox>;
 #[cfg(not(feature = "sandbox"))]
 type World = ();
 
+/// What a world is brought up for.
+struct Reach<'n> {
+    /// The run's folder.
+    dir: &'n std::path::Path,
+    /// Steps reach for its databases or its Redis.
+    data: bool,
+    /// The run has not begun yet.
+    fresh: bool,
+}
+
+/// Ends the world. For good where nobody will go on with it: then nothing of its databases is kept.
+async fn close(world: World, for_good: bool) {
+    #[cfg(feature = "sandbox")]
+    match (world, for_good) {
+        (Some(world), true) => world.finish().await,
+        (Some(world), false) => world.stop().await,
+        (None, _) => {}
+    }
+    #[cfg(not(feature = "sandbox"))]
+    std::future::ready((world, for_good)).await;
+}
+
 /// Brings the world up, binds the plan to it, and asks who we are there.
 async fn begin(
     book: &Book,
     env: Env,
     redactor: Arc<Redactor>,
     options: &Options,
-    dir: &std::path::Path,
+    reach: Reach<'_>,
 ) -> Result<(Plan, Vec<Identity>, World), Problem> {
     #[cfg(feature = "sandbox")]
-    let (env, world) = super::world::attach(env, dir).await?;
+    let (env, world) = super::world::attach(env, reach.dir, reach.data).await?;
     #[cfg(not(feature = "sandbox"))]
     let (env, world) = {
-        let _unused = dir;
+        let _unused = (reach.dir, reach.data);
         if env.kind == EnvKind::Sandbox {
             return Err(Problem::new(Exit::Usage, "this build has no sandbox (feature `sandbox`)"));
         }
         (env, ())
     };
-    let plan = setup::plan(book, &env, redactor, options)?;
-    let identities = preflight(&plan).await?;
-    Ok((plan, identities, world))
+    let bound = async {
+        let plan = setup::plan(book, &env, redactor, options)?;
+        let identities = preflight(&plan).await?;
+        Ok((plan, identities))
+    };
+    match bound.await {
+        Ok((plan, identities)) => Ok((plan, identities, world)),
+        Err(problem) => {
+            close(world, reach.fresh).await;
+            Err(problem)
+        }
+    }
 }
 
 /// Compares every account and app of the plan with the environment's, before the first step.

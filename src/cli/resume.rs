@@ -66,8 +66,9 @@ pub(super) fn run(args: Args, state: Option<&Path>) -> Outcome {
         source_hash: crate::runbook::sha256_hex(&book.bytes),
     };
     let redactor = Arc::new(Redactor::default());
-    let now = setup::plan(&book, &env, redactor.clone(), &options)?.outline;
-    unchanged(&outline, &now)?;
+    let now = setup::plan(&book, &env, redactor.clone(), &options)?;
+    unchanged(&outline, &now.outline)?;
+    let data = setup::reaches_data(&book, &env, &now);
     let known_tears = past
         .iter()
         .filter_map(|e| if let Event::TornTail { kept_as, .. } = &e.event { Some(kept_as.clone()) } else { None })
@@ -95,6 +96,7 @@ pub(super) fn run(args: Args, state: Option<&Path>) -> Outcome {
         redactor,
         operator,
         outline,
+        data,
         state: folded,
         seq,
         past,

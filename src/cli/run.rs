@@ -62,7 +62,9 @@ pub(super) fn run(args: Args, mode: Mode, state: Option<&Path>) -> Outcome {
     super::world::policy_of(&env)?;
     // Every mistake is told before anything is started.
     let redactor = Arc::new(Redactor::default());
-    let outline = setup::plan(&book, &env, redactor.clone(), &options)?.outline;
+    let plan = setup::plan(&book, &env, redactor.clone(), &options)?;
+    let data = setup::reaches_data(&book, &env, &plan);
+    let outline = plan.outline;
     let auto_go = args.show.auto_go;
     let (source, at_keyboard) = (book.bytes.clone(), operator.clone());
     let shown = Arc::new(outline.clone());
@@ -92,6 +94,7 @@ pub(super) fn run(args: Args, mode: Mode, state: Option<&Path>) -> Outcome {
         redactor,
         operator,
         outline: shown,
+        data,
         state: RunState::default(),
         seq: 0,
         past: Vec::new(),

@@ -116,6 +116,17 @@ fn planned_end(runbook: &Runbook, env: &Env) -> Option<DateTime<Utc>> {
     Utc::now().checked_add_signed(whole)
 }
 
+/// True where what a plan is given leads to the databases or the Redis of a sandbox.
+pub(super) fn reaches_data(book: &Book, env: &Env, plan: &Plan) -> bool {
+    #[cfg(feature = "sandbox")]
+    return super::world::reaches_data(&book.runbook, env, plan);
+    #[cfg(not(feature = "sandbox"))]
+    {
+        let _no_sandbox = (book, env, plan);
+        false
+    }
+}
+
 /// The secrets' references, as this environment fills them in.
 pub(super) fn secrets(runbook: &Runbook, env: &Env) -> Vec<SecretRef> {
     let resolver = crate::runbook::Resolver::new(runbook, env);

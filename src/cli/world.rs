@@ -7,8 +7,9 @@ use std::{
 
 use super::{Exit, Outcome, Problem, print, say};
 use crate::{
+    plan::Plan,
     runbook::{AwsEnv, Env, EnvKind, HerokuEnv, Lack, Runbook, SecretRef, SecretSource},
-    sandbox::{self, Config, Fault, Policy, Programs, Sandbox, Server, WorldNames},
+    sandbox::{self, Config, Fault, Policy, Programs, Sandbox, Server, Wanted, WorldNames},
 };
 
 /// The seed where nobody names one: every rehearsal of the shipped runbook is the same.
@@ -106,9 +107,48 @@ pub(super) fn with_lacks(mut env: Env, runbook: &Runbook) -> Env {
     env
 }
 
+/// True where what a plan is given leads to the sandbox's databases or Redis.
+pub(super) fn reaches_data(runbook: &Runbook, env: &Env, plan: &Plan) -> bool {
+    let secrets = super::setup::secrets(runbook, env);
+    env.kind == EnvKind::Sandbox
+        && secrets.iter().any(|secret| plan.secrets.contains(&secret.name) && server_of(secret).is_some())
+}
+
+/// The servers for a run; `None` where there is none of their programs.
+fn wanted(env: &Env, when_asked: bool) -> Result<Option<Wanted>, Problem> {
+    let mut programs = Programs::find();
+    // What the run was begun without it goes on without.
+    let lacks = |server: Server| env.sandbox.lacks.iter().any(|lack| lack.what == server.name());
+    programs.postgres = programs.postgres.filter(|_| !lacks(Server::Postgres));
+    programs.redis = programs.redis.filter(|_| !lacks(Server::Redis));
+    let any = programs.postgres.is_some() || programs.redis.is_some();
+    Ok(if any { Some(Wanted { programs, guard: guard()?, when_asked }) } else { None })
+}
+
+/// Our own program. By way of the running one where that can be: the file may have been replaced meanwhile.
+fn guard() -> Result<PathBuf, Problem> {
+    let running = Path::new("/proc/self/exe");
+    if running.exists() {
+        return Ok(running.to_owned());
+    }
+    std::env::current_exe().map_err(|e| Problem::new(Exit::Internal, format!("our own program: {e}")))
+}
+
+/// The process that is the parent of the sandbox's servers.
+pub(super) fn be_guard() -> Outcome {
+    #[cfg(all(feature = "postgres", feature = "redis"))]
+    {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let ended = runtime.and_then(|runtime| runtime.block_on(sandbox::guard()));
+        ended.map_err(|e| Problem::new(Exit::Internal, e.to_string()))?;
+    }
+    Ok(Exit::Done)
+}
+
 /// Brings the world of a sandbox environment up and points the environment at it; other environments
-/// stay as they are. The world lives in the run's folder, so that it survives a kill as a real one would.
-pub(super) async fn attach(mut env: Env, dir: &Path) -> Result<(Env, Option<Sandbox>), Problem> {
+/// stay as they are. The world lives in the run's folder, so that it survives a kill as a real one would. `data`: steps of
+/// the run reach for its databases or its Redis.
+pub(super) async fn attach(mut env: Env, dir: &Path, data: bool) -> Result<(Env, Option<Sandbox>), Problem> {
     if env.kind != EnvKind::Sandbox {
         return Ok((env, None));
     }
@@ -120,6 +160,7 @@ pub(super) async fn attach(mut env: Env, dir: &Path) -> Result<(Env, Option<Sand
         policy: policy_of(&env)?,
         world,
         state_dir: Some(dir.join("world")),
+        data: if data { wanted(&env, false)? } else { None },
     };
     let sandbox = Sandbox::start(config).await.map_err(not_started)?;
     let at = sandbox.endpoints();
@@ -146,9 +187,18 @@ pub(super) fn run(args: &Args) -> Outcome {
         .enable_all()
         .build()
         .map_err(|e| Problem::new(Exit::Internal, e.to_string()))?;
+    let programs = Programs::find();
+    let missing: BTreeSet<Server> = programs.missing().into_iter().map(|(server, _)| server).collect();
+    let data = if missing.len() < 2 { Some(Wanted { programs, guard: guard()?, when_asked: true }) } else { None };
     runtime.block_on(async {
-        let config =
-            Config { seed: args.seed, faults, policy, world: WorldNames::default(), state_dir: args.keep.clone() };
+        let config = Config {
+            seed: args.seed,
+            faults,
+            policy,
+            world: WorldNames::default(),
+            state_dir: args.keep.clone(),
+            data,
+        };
         let sandbox = Sandbox::start(config).await.map_err(not_started)?;
         let exports = sandbox.exports();
         let text = if args.json {
@@ -158,9 +208,16 @@ pub(super) fn run(args: &Args) -> Outcome {
             exports.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect()
         };
         print(&text)?;
+        for server in &missing {
+            say(&format!("no {} on this machine: {}", server.name(), sandbox::install(&missing)));
+        }
         say("the sandbox runs until it is interrupted; everything in it is made up, and nothing outside is contacted");
         ended().await;
-        sandbox.stop().await;
+        if args.keep.is_some() {
+            sandbox.stop().await
+        } else {
+            sandbox.finish().await
+        }
         Ok(Exit::Done)
     })
 }

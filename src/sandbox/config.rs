@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 use super::{
     aws::iam::Policy,
+    data::Wanted,
     fault::Fault,
     names::{BadName, WorldNames},
     world::FORMAT,
@@ -22,6 +23,8 @@ pub struct Config {
     pub world: WorldNames,
     /// Where the world survives its process; `None`: in memory.
     pub state_dir: Option<PathBuf>,
+    /// Its databases and its Redis; `None`: it has none, and the URLs that lead there lead nowhere.
+    pub data: Option<Wanted>,
 }
 
 /// Why the world cannot be. Completes "failed to start the sandbox: …".
@@ -49,6 +52,9 @@ pub enum StartError {
     /// The origins' certificates cannot be made.
     #[error("no certificates for its origins: {0}")]
     Certificates(String),
+    /// The databases cannot be had.
+    #[error("its databases: {0}")]
+    Data(io::Error),
     /// A socket on loopback cannot be had.
     #[error("no port of {what} on loopback: {source}")]
     Bind {
@@ -104,6 +110,12 @@ pub struct Endpoints {
     pub old_origin: SocketAddr,
     /// The new origin.
     pub new_origin: SocketAddr,
+    /// URLs of the old and the new database, as the shop's own role; `None` where there are none.
+    pub databases: Option<[String; 2]>,
+    /// The same as the administrator, whom no platform gives away.
+    pub administrators: Option<[String; 2]>,
+    /// URLs of the Redis of the old and the new side; `None` where there is none.
+    pub redis: Option<[String; 2]>,
     /// One line for every change that was made; `None` where the world lives in memory.
     pub effects: Option<PathBuf>,
 }

@@ -51,7 +51,9 @@ mod xml;
 
 pub use aws::iam::{Authorization, BadPolicy, Policy, Verdict};
 pub use config::{Config, Endpoints, StartError};
-pub use data::{Programs, Server, install};
+#[cfg(all(feature = "postgres", feature = "redis"))]
+pub use data::{GUARD, guard};
+pub use data::{Programs, Server, Wanted, install};
 pub use fault::{BadFault, FAULTS, Fault};
 pub use names::{BadName, WorldNames};
 pub use serve::Sandbox;

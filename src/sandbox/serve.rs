@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use super::{
     aws::{
@@ -16,6 +16,7 @@ use super::{
         metrics::Metrics,
     },
     config::{Config, Endpoints, StartError},
+    data::{Data, Memory, Running, Server, Till},
     dns::{self, Origins, Role},
     heroku, http,
     keeper::{self, Handle},
@@ -38,6 +39,7 @@ pub struct Sandbox {
     endpoints: Endpoints,
     world: Handle,
     tasks: JoinSet<()>,
+    data: Option<Running>,
 }
 
 impl Sandbox {
@@ -50,7 +52,7 @@ impl Sandbox {
         config.world.check()?;
         let dir = config.state_dir.clone().unwrap_or_default();
         let state = |source| StartError::State { dir: dir.clone(), source };
-        let (store, found) = open(config.state_dir).await.map_err(state)?;
+        let (store, found) = open(config.state_dir.clone()).await.map_err(state)?;
         let mut world = found.unwrap_or_else(|| World::new(config.world, config.seed, keeper::now()));
         if world.format != FORMAT {
             return Err(StartError::Format { dir, found: world.format });
@@ -60,6 +62,17 @@ impl Sandbox {
         world.live.ids = Seed::new(config.seed).fork(world.starts);
         world.live.guard = Guard::new(config.policy);
         world.live.metrics = Metrics::open(store.metrics());
+        let data = match config.data {
+            Some(wanted) => {
+                let before = world.data.clone();
+                Some(Data::open(wanted, before, config.state_dir.as_deref()).await.map_err(StartError::Data)?)
+            }
+            None => None,
+        };
+        if let Some(data) = &data {
+            world.remember(data.memory.clone());
+        }
+        let memory = data.as_ref().map(|data| data.memory.clone());
         let visitors = Seed::new(config.seed).fork(world.starts << 32);
         let names = world.names.clone();
         let effects = store.effects();
@@ -75,19 +88,24 @@ impl Sandbox {
         let address = |listener: &TcpListener| listener.local_addr().map_err(bind("the web origins"));
         let (old_origin, new_origin) = (address(&old)?, address(&new)?);
         let origins = Origins { old: old_origin.ip(), new: new_origin.ip() };
+        let shop = visitors.fork(4);
+        let data = data.map(|data| data.run(world.clone(), origins, shop));
+        let till = data.as_ref().map(Running::till);
         for (side, listener) in [(Side::Heroku, old), (Side::Aws, new)] {
-            let world = world.clone();
-            tasks.spawn(http::serve(listener, move |asked| web::answer(world.clone(), side, asked)));
+            let (world, till) = (world.clone(), till.clone());
+            tasks.spawn(http::serve(listener, move |asked| web::answer(world.clone(), side, asked, now_open(&till))));
         }
         let (old, new) = on_one_port([origins.old, origins.new]).await.map_err(bind("the web origins' TLS"))?;
         let tls_port = address(&new)?.port();
         for (side, listener) in [(Side::Heroku, old), (Side::Aws, new)] {
             let (world, shown, certificates) = (world.clone(), world.clone(), certificates.clone());
+            let till = till.clone();
             let shows = move || {
                 let (world, certificates) = (shown.clone(), certificates.clone());
                 async move { world.with(move |world, _| certificates.of(side, world)).await.ok() }
             };
-            tasks.spawn(http::serve_tls(listener, shows, move |asked| web::answer(world.clone(), side, asked)));
+            let answer = move |asked| web::answer(world.clone(), side, asked, now_open(&till));
+            tasks.spawn(http::serve_tls(listener, shows, answer));
         }
 
         let mut servers = Vec::new();
@@ -110,6 +128,10 @@ impl Sandbox {
         tasks.spawn(http::serve(api, move |request| heroku::answer(asked.clone(), request)));
 
         let web_port = old_origin.port();
+        let both = |server, url: fn(&Memory, bool) -> String| {
+            let memory = memory.as_ref().filter(|memory| memory.has(server))?;
+            Some([false, true].map(|new| url(memory, new)))
+        };
         tasks.spawn(visitors::run(world.clone(), visitors, names.host.clone(), origins, web_port));
         let endpoints = Endpoints {
             aws,
@@ -133,9 +155,12 @@ impl Sandbox {
             ca_file,
             old_origin,
             new_origin,
+            databases: both(Server::Postgres, Memory::database),
+            administrators: both(Server::Postgres, Memory::admin),
+            redis: both(Server::Redis, Memory::redis),
             effects,
         };
-        Ok(Self { endpoints, world, tasks })
+        Ok(Self { endpoints, world, tasks, data })
     }
 
     /// Where it is reached.
@@ -169,7 +194,16 @@ impl Sandbox {
             ("GONOGO_SANDBOX_TLS_NEW", tls(at.new_origin)),
         ];
         let ca = at.ca_file.as_ref().map(|file| ("GONOGO_SANDBOX_CA", file.display().to_string()));
-        pairs.into_iter().chain(ca).map(|(name, value)| (name.to_owned(), value)).collect()
+        let both = |names: [&'static str; 2], urls: &Option<[String; 2]>| {
+            names.into_iter().zip(urls.clone().into_iter().flatten()).collect::<Vec<_>>()
+        };
+        let data = [
+            both(["DATABASE_URL", "GONOGO_SANDBOX_DATABASE_NEW"], &at.databases),
+            both(["GONOGO_SANDBOX_ADMIN_OLD", "GONOGO_SANDBOX_ADMIN_NEW"], &at.administrators),
+            both(["REDIS_URL", "GONOGO_SANDBOX_REDIS_NEW"], &at.redis),
+        ];
+        let all = pairs.into_iter().chain(ca).chain(data.into_iter().flatten());
+        all.map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// The newest changes that were made, at most 256, oldest first.
@@ -184,9 +218,26 @@ impl Sandbox {
     }
 
     /// Ends it. What was answered is saved already.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
+        self.end(false).await;
+    }
+
+    /// Ends it for good: nobody will go on with it, so that its databases are removed.
+    pub async fn finish(self) {
+        self.end(true).await;
+    }
+
+    async fn end(mut self, for_good: bool) {
+        if let Some(data) = self.data.take() {
+            data.end(for_good).await;
+        }
         self.tasks.shutdown().await;
     }
+}
+
+/// Where orders are written down now.
+fn now_open(till: &Option<watch::Receiver<Option<Till>>>) -> Option<Till> {
+    till.as_ref()?.borrow().clone()
 }
 
 /// Opens the state; one that was dropped a moment ago may still be letting go of it.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
+    data::Till,
     http::{Asked, Reply},
     keeper::Handle,
     world::{Moment, World, after, iso},
@@ -45,6 +46,11 @@ struct Order {
 }
 
 impl Side {
+    /// 0 for the old one, 1 for the new one.
+    pub fn index(self) -> usize {
+        usize::from(self == Self::Aws)
+    }
+
     fn word(self) -> &'static str {
         match self {
             Self::Heroku => "heroku",
@@ -53,11 +59,34 @@ impl Side {
     }
 }
 
-/// Answers one request.
-pub(super) async fn answer(world: Handle, side: Side, asked: Asked) -> Reply {
+/// True where an origin gives requests to the shop.
+pub(super) fn serves(world: &World, side: Side, now: Moment) -> bool {
+    match side {
+        Side::Heroku => !world.heroku.maintenance && world.heroku.up("web", now) > 0,
+        Side::Aws => {
+            let targets = world.ecs.targets(&world.names.web, now);
+            targets.iter().any(|(_, health)| *health == super::aws::ecs::Health::Healthy)
+        }
+    }
+}
+
+/// What the side's database has against the order of a request, where there is a database and an order.
+async fn refused(world: &Handle, side: Side, asked: &Asked, till: Option<Till>) -> Option<String> {
+    let order = asked.method == "POST" && asked.path.trim_end_matches('/') == "/orders" && asked.body.len() <= ORDER;
+    let (till, body) = (till.filter(|_| order)?, std::str::from_utf8(&asked.body).ok()?);
+    let served = world.with(move |world, now| serves(world, side, now)).await;
+    if served == Ok(true) { till.order(side, body).await.err() } else { None }
+}
+
+/// Answers one request. `till`: where orders are written down, where the world has databases.
+pub(super) async fn answer(world: Handle, side: Side, asked: Asked, till: Option<Till>) -> Reply {
+    let refused = refused(&world, side, &asked, till).await;
     let answered = world.with(move |world, now| {
         let request_id = world.live.ids.uuid();
-        let reply = respond(world, side, &asked, &request_id, now);
+        let reply = match refused {
+            Some(why) => Reply::new(503, "application/json", format!("{}\n", json!({ "error": why }))),
+            None => respond(world, side, &asked, &request_id, now),
+        };
         if side == Side::Aws {
             let query = if asked.query.is_empty() { String::new() } else { format!("?{}", asked.query) };
             let line = format!("{} {}{query} {} request_id={request_id}", asked.method, asked.path, reply.status);
@@ -93,13 +122,7 @@ fn blocked(world: &mut World, side: Side, asked: &Asked, now: Moment) -> Option<
                 "An error occurred in the application and your page could not be served. Backend connection refused.";
             Some(page(503, "Application error", text).with("x-heroku-error", "H21"))
         }
-        Side::Aws
-            if !world
-                .ecs
-                .targets(&world.names.web, now)
-                .iter()
-                .any(|(_, health)| *health == super::aws::ecs::Health::Healthy) =>
-        {
+        Side::Aws if !serves(world, side, now) => {
             let body = "<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n<body>\r\n<center><h1>503 \
                         Service Temporarily Unavailable</h1></center>\r\n</body>\r\n</html>\r\n";
             Some(Reply::new(503, "text/html", body).with("server", "awselb/2.0"))

@@ -24,6 +24,7 @@ use super::{
         scheduler::Schedule,
         sqs::Queues,
     },
+    data::{self, Memory, Server},
     dns::Cache,
     fault::Armed,
     heroku::{Heroku, Rate},
@@ -76,6 +77,9 @@ pub(super) struct World {
     /// CloudWatch's alarms.
     pub alarms: Alarms,
     pub cloudformation: CloudFormation,
+    /// Its databases and its Redis, where it has any.
+    #[serde(default)]
+    pub data: Option<Memory>,
     pub ecr: Ecr,
     pub ecs: Ecs,
     /// Route 53's health checks.
@@ -133,6 +137,7 @@ impl World {
             zones: super::story::zones(&names, now),
             acm: Acm::new(&names, now),
             cloudformation: CloudFormation::new(&names, now),
+            data: None,
             ecr: Ecr::new(&names, now),
             rds: Rds::new(&names, now),
             s3: S3::new(&names, now),
@@ -161,6 +166,26 @@ impl World {
             let armed = before.iter().find(|armed| armed.operation == fault.operation()).cloned();
             self.faults.push(armed.unwrap_or_else(|| fault.armed()));
         }
+        self.dirty = true;
+    }
+
+    /// Has the data's URLs stand where the story's made-up ones stood, or those of before it was started again.
+    pub fn remember(&mut self, memory: Memory) {
+        let before = self.data.take();
+        for (name, server, placeholder) in data::HEROKU {
+            let url = |memory: &Memory| match server {
+                Server::Postgres => memory.database(false),
+                Server::Redis => memory.redis(false),
+            };
+            let own = [Some(placeholder.to_owned()), before.as_ref().map(url)];
+            if memory.has(server)
+                && let Some(value) = self.heroku.config.get_mut(name)
+                && own.iter().flatten().any(|own| own == value)
+            {
+                *value = url(&memory);
+            }
+        }
+        self.data = Some(memory);
         self.dirty = true;
     }
 

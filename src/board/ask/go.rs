@@ -3,13 +3,14 @@
 use super::{
     super::{
         clock::Face,
+        next::to_come,
         words::{hold_words, spoken, step_words},
     },
     Ask, AskId, AskKind, Check, ConfirmAsk, StopAsk, Vote, id, place, undo_words, waited,
 };
 use crate::{
     base::{PersonId, Stamp},
-    run::{HoldWhy, Leg, LegRun, Outline, RunState, StepState, StopOutline, Undo},
+    run::{HoldWhy, Leg, LegRun, Outline, RunState, StopOutline, Undo},
 };
 
 impl Ask {
@@ -69,7 +70,7 @@ impl Ask {
         }
         let missing = stop.voters.iter().filter(|who| vote(who).go != Some(true)).count();
         let following = |j: usize| format!("{} starts", step_words(outline, j));
-        let after = (i + 1..outline.steps.len()).find(|j| state.steps[*j].forward.state == StepState::Pending);
+        let after = (i + 1..outline.steps.len()).find(|j| to_come(state, outline, *j));
         let frozen = state.freeze.since.map(|_| {
             let budget = outline.window.freeze_budget.map(|b| format!(", budget {}", spoken(b))).unwrap_or_default();
             format!(" Writes stay frozen: {} so far{budget}.", spoken(state.freeze.read(now.elapsed)))

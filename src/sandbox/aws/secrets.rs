@@ -4,19 +4,35 @@ use serde_json::{Value, json};
 
 use super::{No, text};
 use crate::sandbox::{
+    data::{ADMINISTRATORS, NEW_DATABASE, NEW_REDIS, Server},
     names::WorldNames,
     world::{Moment, World},
 };
 
-/// The values there are. They open nothing: the sandbox has no database.
-const SECRETS: [(&str, &str); 2] = [
-    ("acme/prod/database-url", "postgres://shop:sandbox-database-password@127.0.0.1:5432/shop"),
+/// The values there are, where the sandbox has no data: then the URLs lead nowhere.
+const SECRETS: [(&str, &str); 4] = [
+    (ADMINISTRATORS[0], "postgres://postgres:sandbox-old-database-password@127.0.0.1:5432/shop"),
+    (ADMINISTRATORS[1], "postgres://postgres:sandbox-database-password@127.0.0.1:5432/shop"),
+    (NEW_DATABASE, "postgres://shop:sandbox-database-password@127.0.0.1:5432/shop"),
     ("acme/prod/app", r#"{"SECRET_KEY_BASE":"sandbox-secret-key-base","SESSION_SALT":"sandbox-session-salt"}"#),
 ];
 const PARAMETERS: [(&str, &str, &str); 2] = [
-    ("/acme/prod/REDIS_URL", "redis://:sandbox-redis-password@127.0.0.1:6379/0", "SecureString"),
+    (NEW_REDIS, "redis://:sandbox-redis-password@127.0.0.1:6379/0", "SecureString"),
     ("/acme/prod/LOG_LEVEL", "info", "String"),
 ];
+
+/// The value of a secret or parameter: the URL of what the sandbox has, else the made-up one.
+fn value(world: &World, name: &str, made_up: &str) -> String {
+    let url = world.data.as_ref().and_then(|data| match name {
+        NEW_DATABASE => data.has(Server::Postgres).then(|| data.database(true)),
+        _ if ADMINISTRATORS.contains(&name) => {
+            data.has(Server::Postgres).then(|| data.admin(name == ADMINISTRATORS[1]))
+        }
+        NEW_REDIS => data.has(Server::Redis).then(|| data.redis(true)),
+        _ => None,
+    });
+    url.unwrap_or_else(|| made_up.to_owned())
+}
 
 /// A secret's ARN.
 pub(in crate::sandbox) fn secret_arn(names: &WorldNames, name: &str) -> String {
@@ -39,7 +55,7 @@ pub(super) fn secrets_manager(world: &mut World, operation: &str, params: &Value
                 return Err(missing(&words));
             }
             Ok(json!({ "ARN": secret_arn(&world.names, name), "Name": name, "VersionId": VERSION,
-                "SecretString": value, "VersionStages": ["AWSCURRENT"], "CreatedDate": created }))
+                "SecretString": self::value(world, name, value), "VersionStages": ["AWSCURRENT"], "CreatedDate": created }))
         }
         "DescribeSecret" => {
             let (name, _) = found.ok_or_else(|| missing("secret"))?;
@@ -86,7 +102,7 @@ pub(super) fn parameters(world: &World, operation: &str, params: &Value, now: Mo
     let decrypt = params["WithDecryption"].as_bool().unwrap_or(false);
     let show = |(name, value, kind): &(&str, &str, &str)| {
         let hidden = *kind == "SecureString" && !decrypt;
-        let value = if hidden { "AQICAHgSandboxCiphertext==" } else { value };
+        let value = if hidden { "AQICAHgSandboxCiphertext==".to_owned() } else { self::value(world, name, value) };
         json!({ "Name": name, "Type": kind, "Value": value, "Version": 1, "DataType": "text",
             "LastModifiedDate": now.timestamp() - 86_400, "ARN": parameter_arn(&world.names, name) })
     };

@@ -53,8 +53,9 @@ impl Server {
     /// Which server a secret of the sandbox's Secrets Manager leads to, by its name or ARN.
     #[must_use]
     pub fn of_aws_secret(id: &str) -> Option<Self> {
-        (id == super::NEW_DATABASE || id.contains(&format!(":secret:{}-", super::NEW_DATABASE)))
-            .then_some(Self::Postgres)
+        let names = super::ADMINISTRATORS.into_iter().chain([super::NEW_DATABASE]);
+        let mut named = names.map(|name| id == name || id.contains(&format!(":secret:{name}-")));
+        named.any(|named| named).then_some(Self::Postgres)
     }
 
     /// Which server a parameter of the sandbox's Parameter Store leads to, by its name or ARN.

@@ -15,7 +15,7 @@ use gonogo::{
     plan::{self, Options, Plan},
     run::{Ending, Input, Intent, Leg, Mode, Opened, RunState, StepState, Why, auto_answer},
     runbook::{AwsEnv, HerokuEnv, Resolver, SecretRef, parse, sha256_hex},
-    sandbox::{Authorization, Config, Sandbox, WorldNames},
+    sandbox::{Authorization, Config, Programs, Sandbox, Wanted, WorldNames},
     services::Services,
 };
 use serde_json::Value as Json;
@@ -82,6 +82,11 @@ pub async fn live(book: Book<'_>, policy: &Json) -> Night {
         policy: (!policy.is_null()).then(|| policy.to_string().parse().unwrap()),
         world: WorldNames::with(&env.sandbox.world).unwrap(),
         state_dir: None,
+        data: source.contains("\nid    = \"heroku-to-aws\"").then(|| Wanted {
+            programs: Programs::find(),
+            guard: env!("CARGO_BIN_EXE_gonogo").into(),
+            when_asked: false,
+        }),
     };
     let sandbox = Sandbox::start(config).await.unwrap();
     let at = sandbox.endpoints();

@@ -79,6 +79,7 @@ fn every_view_says_it_from_the_first_moment_on() {
     let night = Night::open(opened(plan, false));
     let board = Board::of(&night.state, at(night.now), &Face::default());
     assert_eq!(board.header.mode, "SANDBOX PARTIAL");
+    assert!(!board.next.text.contains("lag"), "what is left out comes next: {}", board.next.text);
     let row = &board.rows[1];
     assert_eq!(
         (row.mark, row.title.as_str(), row.plan.as_str(), row.delta.as_str()),

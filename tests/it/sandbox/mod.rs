@@ -1,6 +1,7 @@
 //! The built-in world, asked by the real clients: the official SDK, raw DNS, reqwest, the real CLIs.
 
 mod cli;
+mod data;
 mod dns;
 mod ecs;
 mod faults;
