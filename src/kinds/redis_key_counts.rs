@@ -3,6 +3,7 @@
 mod count;
 mod glob;
 mod judge;
+mod read;
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -12,15 +13,15 @@ use serde_json::{Value as Json, json};
 use self::{
     count::{Counted, Progress, count},
     judge::{Tolerance, Wanted, differences},
+    read::{counts, eviction, tolerance},
 };
 use super::{
-    Bind, Kind, amiss, filled, looking, no_data,
+    Bind, Kind, amiss, looking, no_data,
     redis::{server, server_help, unverified},
 };
 use crate::{
     base::{Class, Failure, clean_line},
-    plan::{Check, Cx, Doubt, Param, Params, Seen, Shape, nearest},
-    runbook::value::Kind as Value,
+    plan::{Check, Cx, Doubt, Param, Params, Seen, Shape},
     services::{
         Services,
         redis::{Server, Session},
@@ -88,19 +89,6 @@ const PARAMS: &[Param] = &[
     Param { name: "headroom", shape: Shape::Count, required: false, help: "percent of its memory that must be free" },
 ];
 
-/// The policies that there are (redis.conf of 8.x).
-const POLICIES: [&str; 10] = [
-    "noeviction",
-    "allkeys-lru",
-    "allkeys-lfu",
-    "allkeys-lrm",
-    "allkeys-random",
-    "volatile-lru",
-    "volatile-lfu",
-    "volatile-lrm",
-    "volatile-random",
-    "volatile-ttl",
-];
 /// Patterns are matched one after another, key by key.
 const PATTERNS: usize = 50;
 
@@ -111,54 +99,6 @@ struct KeyCounts {
     target: Option<Server>,
     wanted: Wanted,
     tolerance: Tolerance,
-}
-
-/// `{ pattern = count }`.
-fn counts(params: &mut Params<'_>, key: &'static str) -> Vec<(String, u64)> {
-    let Some(value) = params.raw(key) else { return Vec::new() };
-    let help = || Some(format!("{key} = {{ \"session:*\" = 1 }}"));
-    let Value::Table(table) = &value.kind else {
-        params.mistake(value.span.clone(), format!("`{key}` must be a table of counts"), "no table", help());
-        return Vec::new();
-    };
-    let mut found = Vec::new();
-    for entry in &table.entries {
-        match entry.value.kind {
-            Value::Int(n) if n >= 0 => found.push((entry.key.clone(), n.unsigned_abs())),
-            _ => {
-                let message = format!("`{}` must be a whole number, 0 or more", clean_line(&entry.key, 60));
-                params.mistake(entry.value.span.clone(), message, "no number of keys", help());
-            }
-        }
-    }
-    found
-}
-
-fn tolerance(params: &mut Params<'_>) -> Tolerance {
-    let Some(value) = params.raw("tolerance") else { return Tolerance::Keys(0) };
-    let read = match &value.kind {
-        Value::Int(n) => u64::try_from(*n).ok().map(Tolerance::Keys),
-        Value::Text(text) => {
-            let percent = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
-            percent.filter(|percent| (0.0..=100.0).contains(percent)).map(Tolerance::Percent)
-        }
-        _ => None,
-    };
-    read.unwrap_or_else(|| {
-        let help = Some("tolerance = 10, or tolerance = \"0.5%\"".into());
-        params.mistake(value.span.clone(), "`tolerance` must be a number of keys or a percentage", "neither", help);
-        Tolerance::Keys(0)
-    })
-}
-
-fn eviction(params: &mut Params<'_>) -> Option<String> {
-    let policy = filled(params, "eviction")?;
-    if !policy.trim().is_empty() && !POLICIES.contains(&policy.as_str()) {
-        let help = nearest(&policy, POLICIES).map(|near| format!("did you mean \"{near}\"?"));
-        let span = params.place_of("eviction");
-        params.mistake(span, "`eviction` is no policy of Redis", "unknown policy", help);
-    }
-    Some(policy)
 }
 
 impl KeyCounts {

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::state::{Process, Queue, Set, State, Strays};
+use super::{
+    state::{Process, Queue, Set, State},
+    strays::Strays,
+};
 use crate::base::short_duration;
 
 /// How many are named before the rest is counted.

@@ -11,7 +11,7 @@
 //! Sources: sidekiq/lib/sidekiq/{api,client,launcher,processor,scheduled}.rb of versions 6.4, 7.x and 8.x; the names of
 //! private lists by Sidekiq Pro's wiki ("Reliability", `super_fetch`) and by the gems that keep `working:queue:…` lists.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use serde_json::Value as Json;
 
@@ -26,11 +26,6 @@ use crate::{
 
 /// A heartbeat's key lives this long; older ones are of processes that were killed.
 pub(super) const LIFE: Duration = Duration::from_secs(60);
-/// With more keys than this nobody looks for lists that no set names: 200 pages are seconds where the way is long.
-const KEYS: u64 = 200_000;
-/// More lists than this are not Sidekiq's.
-const STRAYS: usize = 10_000;
-
 /// A queue.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -108,12 +103,12 @@ impl Keys {
     }
 
     /// A key around bytes that need not be text.
-    fn around(&self, before: &str, middle: &[u8], after: &str) -> Vec<u8> {
+    pub fn around(&self, before: &str, middle: &[u8], after: &str) -> Vec<u8> {
         [self.0.as_bytes(), before.as_bytes(), middle, after.as_bytes()].concat()
     }
 
     /// A pattern of every queue; the prefix stands for itself.
-    fn any_queue(&self) -> Vec<u8> {
+    pub fn any_queue(&self) -> Vec<u8> {
         let special = |c: &char| "*?[]^\\".contains(*c);
         let mut pattern = String::new();
         for c in self.0.chars() {
@@ -123,12 +118,14 @@ impl Keys {
         (pattern + "*queue:*").into_bytes()
     }
 
-    fn without<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
+    /// A key without the prefix; `None` where it belongs to somebody else.
+    pub fn without<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
         key.strip_prefix(self.0.as_bytes())
     }
 }
 
-fn shown(bytes: &[u8]) -> String {
+/// Bytes for people.
+pub(super) fn shown(bytes: &[u8]) -> String {
     clean_line(&String::from_utf8_lossy(bytes), 120)
 }
 
@@ -284,56 +281,4 @@ async fn queues(session: &mut Session, keys: &Keys) -> Result<Vec<Queue>, Failur
         });
     }
     Ok(found)
-}
-
-/// Lists of jobs that no set names: queues that were taken off the list, and those that other gems keep what they work
-/// on in.
-#[derive(Debug, Default)]
-pub(super) struct Strays {
-    /// Lists, and how long they are.
-    pub lists: Vec<(String, u64)>,
-    /// There are so many keys that nobody looked.
-    pub unseen: Option<u64>,
-}
-
-impl Strays {
-    /// Looks through all keys, a page at a time.
-    pub async fn read(session: &mut Session, keys: &Keys, state: &State) -> Result<Self, Failure> {
-        let size = session.one(Command::Size).await?.count()?;
-        let unseen = Self { lists: Vec::new(), unseen: Some(size) };
-        if size > KEYS {
-            return Ok(unseen);
-        }
-        let known: BTreeSet<String> = state.queues.iter().map(|queue| format!("queue:{}", queue.name)).collect();
-        let is_known = |name: &str| known.contains(name) || state.private.iter().any(|one| one.list == name);
-        let mut lists = BTreeSet::new();
-        let mut cursor = 0;
-        loop {
-            let (next, page) = session.one(Command::ScanKeys(cursor, Some(keys.any_queue()))).await?.page()?;
-            for reply in page {
-                let Some(name) = reply.bytes()?.and_then(|key| keys.without(key)) else { continue };
-                let ours = name.starts_with(b"queue:") || name.starts_with(b"working:queue:");
-                if ours && !is_known(&shown(name)) {
-                    lists.insert(name.to_vec());
-                }
-            }
-            if lists.len() > STRAYS {
-                return Ok(unseen);
-            }
-            cursor = next;
-            if cursor == 0 {
-                break;
-            }
-        }
-        let asked: Vec<_> = lists.iter().map(|list| Command::ListLength(keys.around("", list, ""))).collect();
-        let mut found = Self::default();
-        for (list, reply) in lists.iter().zip(session.try_each(&asked).await?) {
-            // What is no list there is somebody else's.
-            let size = reply.map_or(Ok(0), |reply| reply.count())?;
-            if size > 0 {
-                found.lists.push((shown(list), size));
-            }
-        }
-        Ok(found)
-    }
 }

@@ -14,6 +14,7 @@ mod about;
 mod address;
 mod command;
 mod errors;
+mod reply;
 mod session;
 mod stream;
 
@@ -22,7 +23,8 @@ use std::sync::Arc;
 pub use about::About;
 use address::Address;
 pub use command::{Command, PAGE, Section};
-pub use session::{Reply, Session};
+pub use reply::Reply;
+pub use session::Session;
 
 use super::Secrets;
 use crate::{
