@@ -60,17 +60,10 @@ pub fn build(
     let treatments = treatments(&steps, &position, options);
     let mut outlines = Vec::with_capacity(steps.len());
     let mut bound = Vec::with_capacity(steps.len());
-    let lacking = Lacking::of(env);
-    let mut out: HashSet<StepId> = HashSet::new();
+    let mut lacking = Lacking::of(env);
     for (i, step) in steps.iter().enumerate() {
-        let (mut outline, parts) = one(&mut binder, runbook, &steps, i, treatments[i].clone(), lacking);
-        // What builds on a step that is left out has nothing to build on.
-        if let Some(on) = parts.refs.iter().find(|id| out.contains(*id)) {
-            leave_out(&mut outline, format!("it builds on `{on}`, which is left out"));
-        }
-        if outline.left_out().is_some() {
-            out.insert(step.id.clone());
-        }
+        let (outline, parts) = one(&mut binder, runbook, &steps, i, treatments[i].clone(), &lacking);
+        lacking.note(&outline);
         refer(&mut binder, step, i, &position);
         outlines.push(outline);
         bound.push(Arc::new(parts));
@@ -81,9 +74,7 @@ pub fn build(
     for watch in runbook.watches.iter().filter(|watch| here(&watch.only)) {
         binder.given.clear();
         let Some((outline, parts)) = watch_of(&mut binder, watch) else { continue };
-        let builds_on = parts.refs.iter().find(|id| out.contains(*id));
-        let builds_on = builds_on.map(|id| format!("it builds on `{id}`, which is left out"));
-        match lacking.reason(&binder.given).or(builds_on) {
+        match lacking.reason(&binder.given, parts.refs.iter()) {
             Some(why) => {
                 watches_left_out.push(LeftOut { looks: format!("{}: {}", outline.title, outline.looks), why });
             }
@@ -157,7 +148,7 @@ fn one(
     steps: &[&Step],
     i: usize,
     treatment: Treatment,
-    lacking: Lacking<'_>,
+    lacking: &Lacking<'_>,
 ) -> (StepOutline, Bound) {
     let step = steps[i];
     binder.refs.clear();
@@ -170,15 +161,17 @@ fn one(
     let action = step.action.as_ref().and_then(|table| binder.action(table));
     let verify = binder.checks(&step.verify);
     let (undo, rollback) = rollback_of(binder, step, action.as_ref());
-    let given = std::mem::take(&mut binder.given);
+    let left_out = lacking.reason(&binder.given, binder.refs.iter().map(|r| &r.step));
     let (stop, criteria) = match &step.stop {
         None => (None, Vec::new()),
         Some(stop) => {
             let (mut criteria, mut left_out) = (Vec::new(), Vec::new());
             for table in &stop.criteria {
                 binder.given.clear();
+                let before = binder.refs.len();
                 let Some(check) = binder.check(table) else { continue };
-                match lacking.reason(&binder.given) {
+                // The question is asked without it.
+                match lacking.reason(&binder.given, binder.refs[before..].iter().map(|r| &r.step)) {
                     Some(why) => left_out.push(LeftOut { looks: check.looks(), why }),
                     None => criteria.push(check),
                 }
@@ -241,7 +234,7 @@ fn one(
         written_hash: written_hash(step),
         rehearsed: false,
     };
-    if let Some(why) = lacking.reason(&given) {
+    if let Some(why) = left_out {
         leave_out(&mut outline, why);
     }
     let refs: HashSet<StepId> = binder.refs.iter().map(|r| r.step.clone()).collect();

@@ -16,7 +16,7 @@ fn what_cannot_run_is_left_out_and_said_everywhere() {
     let path = book("partial.toml").display().to_string();
     let check = home.run(["check", &path]);
     assert_eq!(check.code, 0, "{check:?}");
-    let words = "PARTIAL: 2 steps, 1 criterion, 1 watch are left out: no PostgreSQL (initdb and postgres not found in";
+    let words = "PARTIAL: 2 steps, 2 criteria, 1 watch are left out: no PostgreSQL (initdb and postgres not found in";
     assert!(check.err.contains(words) && check.err.contains("install"), "{check:?}");
 
     let night = home.run(["rehearse", &path, "--env", "sandbox", "--auto-go", "--plain"]);
@@ -29,6 +29,8 @@ fn what_cannot_run_is_left_out_and_said_everywhere() {
     // Both servers are lacking: one command installs them.
     let install = night.out.lines().find(|line| line.contains("step 2 Orders")).unwrap().to_lowercase();
     assert!(install.contains("postgresql") && (install.contains("redis") || install.contains("valkey")), "{install}");
+    // The question is asked without what cannot be looked at.
+    assert!(night.out.contains("step 3 Go / no-go: go on: decided: go"), "{night:?}");
     // A secret that leads elsewhere is nobody's server but its own.
     assert!(night.out.contains("step 5 DONE"), "{night:?}");
     assert!(night.out.contains("ENDED: done in part"), "{night:?}");
