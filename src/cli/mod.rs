@@ -159,7 +159,7 @@ fn bare() -> Outcome {
     print(
         "gonogo executes cutover runbooks: ordered steps with owners, stop points and planned times,\n\
          done or checked one by one against the real systems, and recorded so that nobody can argue.\n\n\
-         \x20 gonogo rehearse runbooks/heroku-to-aws.toml --env sandbox   live through a whole night, ninety seconds\n\
+         \x20 gonogo rehearse runbooks/heroku-to-aws.toml --env sandbox   live through a whole night, a hundred seconds\n\
          \x20 gonogo replay last                                          play it back\n\
          \x20 gonogo check RUNBOOK                                        what is wrong with a runbook\n\
          \x20 gonogo kinds                                                what steps can do\n\
