@@ -1,296 +1,349 @@
-//! `http.check`: a request and everything that its answer must be.
+//! `http.check`: a request, or a scenario of several, and everything that the answers must be.
 
-mod expect;
+mod burst;
+mod capture;
+mod scenario;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
-use reqwest::{
-    Method, Url,
-    header::{HeaderMap, HeaderName, HeaderValue},
-};
+use reqwest::Url;
 use serde_json::json;
 
-use super::{Bind, Kind};
-use crate::{
-    base::{Class, Failure, clean_line},
-    plan::{Check, Cx, Doubt, Param, Params, Seen, Shape, TextOrSecret},
-    services::{
-        Services,
-        http::{Reply, Request, place},
+use super::{
+    Bind, Kind,
+    web::{
+        TIMEOUT, ask, body,
+        dial::{self, Reach},
+        expect::{self, EXCERPT},
+        joined, ms,
     },
 };
-use expect::Expect;
+use crate::{
+    base::{Failure, clean_line},
+    plan::{Check, Cx, Doubt, Param, Params, Seen, Shape},
+    runbook::value,
+    services::{
+        Services,
+        http::{BODY, Dial, Reply, place, spoken},
+    },
+};
+use burst::{Limits, Tally};
+use capture::UNIQUE;
+use scenario::{Plan, Step};
 
-/// How long one request may take unless the runbook says otherwise.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// The most requests of one look.
+/// The most requests of one look, and of one visit.
 const TIMES: u64 = 10_000;
-/// The most requests under way at once.
+const STEPS: usize = 50;
+/// The most visits under way at once.
 const AT_ONCE: u64 = 256;
+/// What the bodies of a burst may take together.
+const BODIES: usize = 64 << 20;
+
+const URL: &[Param] = &[Param {
+    name: "url",
+    shape: Shape::Text,
+    required: false,
+    help: "http://… or https://…; with `steps`: what their addresses are relative to",
+}];
+const STEP_ONLY: &[Param] = &[
+    Param { name: "name", shape: Shape::Text, required: false, help: "what it is called when it is told" },
+    Param { name: "url", shape: Shape::Text, required: true, help: "address, or a path below the check's `url`" },
+    Param {
+        name: "capture",
+        shape: Shape::Any,
+        required: false,
+        help: "values for later requests: { id = \"$.id\", token = { header = \"x-token\", secret = true } }",
+    },
+    Param {
+        name: "within",
+        shape: Shape::Duration,
+        required: false,
+        help: "send it again until the answer is as expected, at most so long (GET and HEAD)",
+    },
+    Param { name: "every", shape: Shape::Duration, required: false, help: "wait between two tries; default \"500ms\"" },
+];
+const OWN: &[Param] = &[
+    Param {
+        name: "steps",
+        shape: Shape::Any,
+        required: false,
+        help: "a scenario: a list of requests, each with what its answer must be",
+    },
+    Param { name: "times", shape: Shape::Count, required: false, help: "how many visits; default 1" },
+    Param { name: "at_once", shape: Shape::Count, required: false, help: "how many of them at a time; default 1" },
+    Param {
+        name: "connection",
+        shape: Shape::Text,
+        required: false,
+        help: "\"visitor\": each visit has its own; \"fresh\": each request; \"kept\": shared by all; default \"visitor\"",
+    },
+    Param {
+        name: "latency",
+        shape: Shape::Any,
+        required: false,
+        help: "limits for all answers together: { p50 = \"80ms\", p95 = \"300ms\", p99 = \"1s\", max = \"2s\" }",
+    },
+    Param { name: "timeout", shape: Shape::Duration, required: false, help: "limit of one request; default \"10s\"" },
+];
+
+const COMMON: usize = ask::PARAMS.len() + body::PARAMS.len() + ask::FOLLOW.len() + expect::PARAMS.len();
+static PARAMS: [Param; COMMON + 1 + dial::PARAMS.len() + OWN.len()] =
+    joined(&[URL, ask::PARAMS, body::PARAMS, expect::PARAMS, ask::FOLLOW, dial::PARAMS, OWN]);
+static STEP: [Param; COMMON + STEP_ONLY.len()] =
+    joined(&[STEP_ONLY, ask::PARAMS, body::PARAMS, ask::FOLLOW, expect::PARAMS]);
 
 /// The kind.
 pub static KIND: Kind = Kind {
     name: "http.check",
-    summary: "one request or a burst of them: status, headers, body, latency",
+    summary: "a request or a scenario, once or in a burst: status, headers, body, latency",
     docs: "\
-Sends one request (or `times` of them, `at_once` at a time) and passes when every answer is as expected; what was seen is told
-with status, size, latency and the address that answered. Every request has a connection of its own and a name is resolved
-anew each time.
+Sends one request, or the `steps` of a scenario, and passes when every answer is as expected; what was seen is told
+with status, size, latency and the address that answered.
 
-`connect_to` aims at an address before DNS moves, with the right `Host` and SNI. Redirects are not followed unless `follow`
-says so, and then only for GET and HEAD, never from https to http, and without the secrets of the first host. `json` takes paths such
-as `status.db[0].name`, or JSON pointers (`/status/db/0/name`).
+**Scenario.** `steps` is a list of requests, each with `url` (relative to the check's `url`), what is sent and what the answer
+must be. `capture` takes values out of an answer: by JSON path, `header`, `cookie` or `matches` (a regular expression: its
+first group). A later request uses them as `{{id}}` in `url`, `headers`, `body`, `body_json`, `form`, and in what it
+expects; `{{unique}}` is a new text for every visit, and `{{{{` means `{{` itself. What was captured is data: it is
+percent-encoded in addresses, escaped in JSON bodies, refused in a header where it holds a line end, and never chooses the
+server, except where it is a whole address: then no secret goes to another host. `secret = true` masks it everywhere.
+To read back what was written: POST it, capture its id, GET it with `within`, which asks again until the answer is as
+expected. Each visit has one jar of cookies (RFC 6265).
 
-Each request has 5 s to connect and `timeout` in all; 8 MiB of a body are read. Proxies of the environment are not used: a
-check says what is seen from here.
+**What is expected.** `json` takes RFC 9535 queries (`$.items[?@.state == 'open'].id`; without `match` and `search`), plain paths
+(`status.db[0].name`) and JSON pointers (`/status/db/0/name`). A value is compared as it is, or a table says more: `equals`, `not`,
+`min`, `max`, `matches`, `contains`, `type`, `size` (of a text, list or object), `count` (of what the query finds), `exists`.
+All that a query finds must fit. Bodies are asked for without compression, and one that comes compressed all the same fails.
+
+**Burst.** `times` visits, `at_once` at a time. Told are the count and p50, p95 and p99 of each status, and the first
+three different answers that were not as expected; one that is not as expected fails the check. `latency` limits the shares
+of all answers. Each visit has connections of its own, as visitors have, and names are resolved anew for each connection;
+`connection = \"kept\"` measures a server behind keep-alive instead: then a balancer sends everything where the first
+connections went. TLS sessions are never resumed.
+
+**Way.** `connect_to` aims at an address before DNS moves, with the right `Host` and SNI. `ip`, `http` and `client_cert` force a
+family, a version of HTTP and who we are; `http = \"2\"` without TLS starts in HTTP/2 at once (prior knowledge).
+
+**Redirects** are not followed unless `follow` says so; then never from https to http, and without the secrets of the first
+host. After a POST, 301, 302 and 303 are followed by a GET, as browsers do; 307 and 308 would send it again and are refused.
+
+Each request has 5 s to connect and `timeout` in all; 8 MiB of a body are read (in a burst less is kept: 64 MiB for all that
+are under way). Proxies of the environment are not used: a check says what is seen from here.
 
 What hurts people: a 200 with an error page (use `contains` or `json`), a force-SSL redirect seen as success, a check that
-writes: a POST here is the author's promise that sending it again and again is harmless.
+writes: a POST here is the author's promise that sending it again and again is harmless, for a step polls its checks.
 
-Relies on RFC 9110, 9112, 6901.",
-    params: &[
-        Param { name: "url", shape: Shape::Text, required: true, help: "http://… or https://…" },
-        Param { name: "method", shape: Shape::Text, required: false, help: "request method; default GET" },
-        Param { name: "headers", shape: Shape::Map, required: false, help: "headers to send: texts, or secrets standing alone" },
-        Param { name: "body", shape: Shape::TextOrSecret, required: false, help: "body to send" },
-        Param {
-            name: "status",
-            shape: Shape::Any,
-            required: false,
-            help: "expected status: 200, [200, 204] or \"2xx\"; default \"2xx\"",
-        },
-        Param { name: "contains", shape: Shape::Texts, required: false, help: "texts that the body must contain" },
-        Param { name: "matches", shape: Shape::Text, required: false, help: "regular expression that the body must match" },
-        Param { name: "json", shape: Shape::Any, required: false, help: "values by path: { \"status.db\" = \"ok\", workers = 4 }" },
-        Param {
-            name: "header",
-            shape: Shape::Map,
-            required: false,
-            help: "expected headers of the answer; \"*\": any value",
-        },
-        Param { name: "max_latency", shape: Shape::Duration, required: false, help: "longest time that passes, such as \"800ms\"" },
-        Param { name: "follow", shape: Shape::Flag, required: false, help: "follow redirects (GET and HEAD); default false" },
-        Param {
-            name: "connect_to",
-            shape: Shape::Text,
-            required: false,
-            help: "address to connect to instead of where the name points: \"203.0.113.9\" or with a port",
-        },
-        Param { name: "times", shape: Shape::Count, required: false, help: "how many requests; default 1" },
-        Param { name: "at_once", shape: Shape::Count, required: false, help: "how many of them at a time; default 1" },
-        Param { name: "timeout", shape: Shape::Duration, required: false, help: "limit of one request; default \"10s\"" },
-    ],
+Relies on RFC 9110, 9112, 9113, 9535, 6265, 6901, 7578.",
+    params: &PARAMS,
     doubt: Doubt::Read,
     needs: &["a way to the web server from here"],
     example: include_str!("../../runbooks/kinds/http.check.toml"),
     bind: Bind::Check(|params, services| Arc::new(HttpCheck::read(params, services))),
 };
 
+/// Which requests share connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shared {
+    /// Those of one visit.
+    Visit,
+    /// None.
+    Fresh,
+    /// All.
+    Kept,
+}
+
 struct HttpCheck {
     services: Arc<Services>,
-    method: Method,
-    url: Url,
-    headers: Vec<(HeaderName, TextOrSecret)>,
-    body: Option<TextOrSecret>,
-    expect: Expect,
-    follow: bool,
-    connect_to: Option<SocketAddr>,
+    steps: Vec<Step>,
+    base: Option<Url>,
+    reach: Reach,
     times: u64,
     at_once: u64,
+    shared: Shared,
+    latency: Limits,
     timeout: Duration,
-}
-
-fn url(params: &mut Params<'_>) -> Option<Url> {
-    let text = params.opt_text("url")?;
-    let problem = match Url::parse(text.trim()) {
-        Ok(url) if !matches!(url.scheme(), "http" | "https") => "must begin with http:// or https://".to_owned(),
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            "must not carry a user or a password; give an `authorization` header with a secret".to_owned()
-        }
-        Ok(url) => return Some(url),
-        Err(e) => e.to_string(),
-    };
-    let span = params.place_of("url");
-    params.mistake(span, format!("`url` is no web address: {problem}"), "not a web address", None);
-    None
-}
-
-fn method(params: &mut Params<'_>) -> Method {
-    let Some(text) = params.opt_text("method") else { return Method::GET };
-    let found = Method::from_bytes(text.to_uppercase().as_bytes());
-    found.unwrap_or_else(|_| {
-        let span = params.place_of("method");
-        params.mistake(span, "`method` is no request method", "expected GET, HEAD, POST, …", None);
-        Method::GET
-    })
-}
-
-fn headers(params: &mut Params<'_>) -> Vec<(HeaderName, TextOrSecret)> {
-    let mut found = Vec::new();
-    for (name, value) in params.map("headers") {
-        let fits = matches!(&value, TextOrSecret::Text(text) if HeaderValue::from_str(text).is_err());
-        match HeaderName::from_bytes(name.as_bytes()) {
-            Ok(name) if !fits => found.push((name, value)),
-            _ => {
-                let span = params.place_of("headers");
-                let message = format!("`{}` is no header that can be sent", clean_line(&name, 60));
-                params.mistake(span, message, "in this table", None);
-            }
-        }
-    }
-    found
-}
-
-fn within(params: &mut Params<'_>, key: &'static str, most: u64) -> u64 {
-    let found = params.opt_count(key).unwrap_or(1);
-    if !(1..=most).contains(&found) {
-        let span = params.place_of(key);
-        params.mistake(span, format!("`{key}` must be 1 to {most}"), "out of range", None);
-    }
-    found.clamp(1, most)
 }
 
 impl HttpCheck {
     fn read(params: &mut Params<'_>, services: &Arc<Services>) -> Self {
-        let url = url(params).unwrap_or_else(stand_in);
-        let method = method(params);
-        let follow = params.opt_flag("follow").unwrap_or(false);
-        if follow && !matches!(method, Method::GET | Method::HEAD) {
-            let span = params.place_of("follow");
-            params.mistake(span, format!("a {method} does not follow redirects"), "only GET and HEAD do", None);
-        }
-        let port = services.http.port(&url);
-        let connect_to = params.addresses("connect_to", port).first().copied();
-        if connect_to.is_some() && url.scheme() == "https" && url.domain().is_none() {
-            let span = params.place_of("connect_to");
-            params.mistake(span, "`connect_to` needs a name in an https url", "a certificate is for a name", None);
-        }
-        let headers = headers(params);
+        let (steps, base) = if params.has("steps") { scenario(params) } else { single(params) };
+        let url = base.as_ref().or_else(|| steps.first().and_then(|step| step.ask.url()));
         Self {
+            reach: Reach::read(params, services, url),
             services: services.clone(),
-            url,
-            body: params.opt_secret("body"),
-            expect: Expect::read(params),
-            times: within(params, "times", TIMES),
-            at_once: within(params, "at_once", AT_ONCE),
-            timeout: params.opt_duration("timeout").unwrap_or(TIMEOUT),
-            method,
-            headers,
-            follow,
-            connect_to,
+            times: super::web::within(params, "times", 1, TIMES),
+            at_once: super::web::within(params, "at_once", 1, AT_ONCE),
+            shared: params
+                .word("connection", &[("visitor", Shared::Visit), ("fresh", Shared::Fresh), ("kept", Shared::Kept)]),
+            latency: Limits::read(params),
+            timeout: super::limit(params, TIMEOUT),
+            steps,
+            base,
         }
     }
 
-    /// The request, secrets opened.
-    async fn request(&self) -> Result<Request, Failure> {
-        let secrets = &self.services.secrets;
-        let mut headers = HeaderMap::new();
-        for (name, value) in &self.headers {
-            let text = secrets.text(value).await?;
-            let mut header = HeaderValue::from_str(text.expose()).map_err(|_| {
-                Failure::new(Class::Misconfigured, format!("the secret for header `{name}` cannot stand in a header"))
-            })?;
-            header.set_sensitive(matches!(value, TextOrSecret::Secret(_)));
-            headers.append(name, header);
+    async fn look(&self, cx: &Cx) -> Result<Seen, Failure> {
+        let mut ready = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            ready.push(step.ask.ready(&self.services.secrets).await?);
         }
-        let body = match &self.body {
-            Some(body) => Some(secrets.text(body).await?.expose().as_bytes().to_vec()),
-            None => None,
-        };
-        let (method, url) = (self.method.clone(), self.url.clone());
-        Ok(Request {
-            method,
-            url,
-            headers,
-            body,
-            follow: self.follow,
-            connect_to: self.connect_to,
+        let wanted = self.steps.iter().any(Step::wants_body);
+        let share = usize::try_from(self.at_once.min(self.times)).map_or(BODY, |at_once| BODIES / at_once).min(BODY);
+        let plan = Plan {
+            services: &self.services,
+            steps: &self.steps,
+            ready,
             timeout: self.timeout,
-        })
+            most: if wanted { share } else { EXCERPT },
+            aimed: self.reach.words(),
+            named: self.times > 1 && self.steps.len() == 1,
+        };
+        // One request has nobody to keep a connection for, unless it is told to.
+        let alone = self.steps.len() == 1 && self.shared == Shared::Visit;
+        let dial = self.reach.dial(&self.services, self.shared != Shared::Fresh && !alone).await?;
+        let tally = Tally::default();
+        if self.times == 1 {
+            let replies = plan.visit(&self.services.http.line(dial), &tally).await?;
+            self.quick_enough(&tally)?;
+            return Ok(match replies.as_slice() {
+                [reply] => self.seen(reply),
+                replies => self.seen_all(replies),
+            });
+        }
+        self.burst(cx, &plan, dial, &tally).await
     }
 
-    async fn look(&self) -> Result<Seen, Failure> {
-        let request = self.request().await?;
-        let one = || async {
-            let reply = self.services.http.send(&request).await?;
-            self.expect.judge(&reply).map(|()| reply)
+    async fn burst(&self, cx: &Cx, plan: &Plan<'_>, dial: Dial, tally: &Tally) -> Result<Seen, Failure> {
+        let each = self.shared == Shared::Visit && self.steps.len() > 1;
+        let line = self.services.http.line(dial.clone());
+        let one = |_| {
+            let (line, own) = (&line, each.then(|| self.services.http.line(dial.clone())));
+            async move { plan.visit(own.as_ref().unwrap_or(line), tally).await.map(drop) }
         };
-        if self.times == 1 {
-            let reply = one().await.map_err(|failure| self.told(failure))?;
-            return Ok(self.seen(&reply));
-        }
         let at_once = usize::try_from(self.at_once).unwrap_or(1);
-        let mut answers = stream::iter(0..self.times).map(|_| one()).buffer_unordered(at_once);
-        let (mut took, mut bad) = (Vec::new(), Vec::new());
-        while let Some(answer) = answers.next().await {
-            match answer {
-                Ok(reply) => took.push(reply.took),
-                Err(failure) if failure.class == Class::Misconfigured => return Err(failure),
-                Err(failure) => bad.push(failure),
-            }
-        }
-        if let Some(first) = bad.first() {
-            let what = format!("{} of {} requests were not as expected: {}", bad.len(), self.times, first.message);
-            return Err(first.causes.iter().fold(self.told(Failure::new(Class::NotYet, what)), Failure::because));
-        }
-        took.sort_unstable();
-        let at = |share: usize| {
-            took.get((took.len() * share / 100).min(took.len().saturating_sub(1))).copied().unwrap_or_default()
-        };
-        let (half, most, worst) = (ms(at(50)), ms(at(95)), ms(at(100)));
-        let line =
-            format!("{} × {} as expected, {half} ms median, {most} ms p95, {worst} ms worst", self.times, self.words());
-        let evidence = json!({ "requests": self.times, "median_ms": half, "p95_ms": most, "worst_ms": worst });
+        let visits = stream::iter(0..self.times).map(one).buffer_unordered(at_once);
+        let what = if self.steps.len() == 1 { "requests" } else { "visits" };
+        burst::run(cx, visits, self.times, what, tally).await.map_err(|failure| {
+            let message = clean_line(&format!("{}{}: {}", self.words(), self.reach.words(), failure.message), 600);
+            Failure { message, ..failure }
+        })?;
+        self.quick_enough(tally)?;
+        let (words, worst) = (tally.words(), tally.worst());
+        let line = format!("{} × {} as expected, {words}, {worst} ms worst", self.times, self.words());
         #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
-        Ok(Seen::new(line).value(most as f64).with(evidence))
+        Ok(Seen::new(line).value(tally.p95() as f64).with(tally.evidence()))
+    }
+
+    fn quick_enough(&self, tally: &Tally) -> Result<(), Failure> {
+        let Some(slow) = self.latency.judge(tally) else { return Ok(()) };
+        let message = format!("{}: {slow}", self.words());
+        Err(Failure::new(crate::base::Class::NotYet, message).because(tally.words()))
     }
 
     fn words(&self) -> String {
-        clean_line(&format!("{} {}", self.method, self.url), 200)
-    }
-
-    /// A failure with the request that it belongs to.
-    fn told(&self, failure: Failure) -> Failure {
-        let aimed = self.connect_to.map(|address| format!(" at {address}")).unwrap_or_default();
-        Failure { message: clean_line(&format!("{}{aimed}: {}", self.words(), failure.message), 600), ..failure }
+        match self.steps.as_slice() {
+            [step] => step.ask.words(),
+            steps => {
+                let at = self.base.as_ref().map(|base| format!(" at {}", place(base))).unwrap_or_default();
+                format!("scenario of {} requests{at}", steps.len())
+            }
+        }
     }
 
     fn seen(&self, reply: &Reply) -> Seen {
-        let (status, size, took) = (reply.status.as_u16(), reply.body.len(), ms(reply.took));
-        let from = reply.address.map(|address| format!(" from {address}")).unwrap_or_default();
-        let hops = reply.urls.len() - 1;
-        let via = if hops > 0 {
-            format!(", {hops} redirects to {}", reply.urls.last().map(place).unwrap_or_default())
-        } else {
-            String::new()
-        };
-        let line = format!("{}: {status}, {size} bytes in {took} ms{from}{via}", self.words());
+        let (status, size, took) = (reply.status.as_u16(), reply.size, ms(reply.took));
+        let from = spoken(reply.address, reply.version);
+        let hops = reply.hops.len();
+        let via = if hops > 0 { format!(", {hops} redirects to {}", place(&reply.url)) } else { String::new() };
+        let line = format!("{}: {status}, {size} bytes in {took} ms{via} from {from}", self.words());
         let evidence =
             json!({ "status": status, "bytes": size, "ms": took, "address": reply.address, "redirects": hops });
         #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
         Seen::new(line).value(took as f64).with(evidence)
     }
+
+    fn seen_all(&self, replies: &[Reply]) -> Seen {
+        let whole = ms(replies.iter().map(|reply| reply.took).sum());
+        let one = |(step, reply): (&Step, &Reply)| {
+            let name = step.name.clone().unwrap_or_else(|| step.ask.method.to_string());
+            format!("{name} {} in {} ms", reply.status.as_u16(), ms(reply.took))
+        };
+        let each = self.steps.iter().zip(replies).map(one).collect::<Vec<_>>();
+        let from = replies.last().map(|reply| spoken(reply.address, reply.version)).unwrap_or_default();
+        let line = format!("{}: {} from {from}", self.words(), each.join(", "));
+        let evidence = self.steps.iter().zip(replies).map(|(step, reply)| {
+            json!({
+                "name": step.name, "status": reply.status.as_u16(), "bytes": reply.size, "ms": ms(reply.took),
+                "address": reply.address,
+            })
+        });
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
+        Seen::new(line).value(whole as f64).with(json!({ "requests": evidence.collect::<Vec<_>>() }))
+    }
 }
 
-/// A stand-in; it is never asked, because a mistake was recorded.
-#[expect(clippy::unwrap_used, reason = "a literal that parses")]
-fn stand_in() -> Url {
-    Url::parse("http://localhost/").unwrap()
+/// The one request of a check without steps.
+fn single(params: &mut Params<'_>) -> (Vec<Step>, Option<Url>) {
+    if !params.has("url") {
+        let help = Some(format!("url: {}", URL[0].help));
+        params.mistake(params.place(), "`http.check` needs `url`", "`url` is missing here", help);
+    }
+    let mut names = vec![UNIQUE.to_owned()];
+    (vec![Step::read(params, None, &mut names)], None)
 }
 
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn scenario(params: &mut Params<'_>) -> (Vec<Step>, Option<Url>) {
+    let own = ["url", "steps", "times", "at_once", "connection", "latency", "timeout"];
+    let outside = |param: &&Param| !own.contains(&param.name) && !dial::PARAMS.iter().any(|way| way.name == param.name);
+    let stray = PARAMS.iter().filter(outside).map(|param| param.name).filter(|name| params.has(name));
+    for name in stray.collect::<Vec<_>>() {
+        let span = params.place_of(name);
+        params.mistake(span, format!("`{name}` belongs into one of `steps`"), "said of no request", None);
+    }
+    let base = params.opt_text("url").and_then(|text| {
+        let parsed = Url::parse(text.trim()).map_err(|e| e.to_string());
+        let checked = parsed.and_then(|url| ask::problem(&url).map_or_else(|| Ok(url), Err));
+        checked
+            .map_err(|problem| {
+                let span = params.place_of("url");
+                params.mistake(span, format!("`url` is no web address: {problem}"), "not a web address", None);
+            })
+            .ok()
+    });
+    let Some(raw) = params.raw("steps") else { return (Vec::new(), base) };
+    let items = if let value::Kind::List(list) = &raw.kind { list.as_slice() } else { std::slice::from_ref(raw) };
+    if items.is_empty() || items.len() > STEPS {
+        params.mistake(raw.span.clone(), format!("`steps` must be 1 to {STEPS} requests"), "out of range", None);
+    }
+    let mut names = vec![UNIQUE.to_owned()];
+    let mut steps = Vec::with_capacity(items.len());
+    for item in items {
+        let value::Kind::Table(table) = &item.kind else {
+            params.mistake(item.span.clone(), "`steps` is a list of requests", "expected { url = …, … }", None);
+            continue;
+        };
+        let mut inner = Params::new("http.check", item.span.clone(), table, &STEP);
+        steps.push(Step::read(&mut inner, base.as_ref(), &mut names));
+        params.absorb(inner);
+    }
+    (steps, base)
 }
 
 impl Check for HttpCheck {
     fn looks(&self) -> String {
         let many = if self.times > 1 { format!("{} × ", self.times) } else { String::new() };
-        let aimed = self.connect_to.map(|address| format!(" at {address}")).unwrap_or_default();
-        format!("{many}{}{aimed} expects {}", self.words(), self.expect.words())
+        let (aimed, slow) = (self.reach.words(), self.latency.words());
+        let each = match self.steps.as_slice() {
+            [step] => format!("{}{aimed} expects {}", self.words(), step.expect.words()),
+            steps => {
+                let one = |step: &Step| format!("{} expects {}", step.ask.words(), step.expect.words());
+                format!("{}{aimed}: {}", self.words(), steps.iter().map(one).collect::<Vec<_>>().join("; "))
+            }
+        };
+        clean_line(&format!("{many}{each}{slow}"), 600)
     }
 
     fn check<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<Seen, Failure>> {
-        Box::pin(super::looking(cx, self.look()))
+        Box::pin(super::looking(cx, self.look(cx)))
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use reqwest::{Method, Url, header::HeaderMap};
+use reqwest::{Method, Url};
 use serde_json::json;
 use std::net::SocketAddr;
 
@@ -193,16 +193,9 @@ impl Arrive {
         let address = url.replace(PLACE, &marker);
         let url = Url::parse(&address)
             .map_err(|e| Failure::new(Class::Misconfigured, "`url` is no address").because(e.to_string()))?;
-        let request = Request {
-            method: Method::GET,
-            url,
-            headers: HeaderMap::new(),
-            body: None,
-            follow: false,
-            connect_to: to,
-            timeout: SEND.min(cx.left().max(Duration::from_secs(1))),
-        };
-        let reply = self.services.http.send(&request).await.map_err(|failure| {
+        let timeout = SEND.min(cx.left().max(Duration::from_secs(1)));
+        let request = Request::new(Method::GET, url, timeout);
+        let reply = self.services.http.send(&request, to).await.map_err(|failure| {
             let message = clean_line(&format!("no marker could be sent: GET {address}: {}", failure.message), 600);
             Failure { class: Class::NotYet, message, ..failure }
         })?;

@@ -107,6 +107,7 @@ mod stop;
 mod terraform_clean;
 mod tls_certificate;
 mod wait;
+mod web;
 
 use std::sync::Arc;
 

@@ -166,6 +166,12 @@ impl<'a> Params<'a> {
         self.table.get(key).is_some()
     }
 
+    /// True where the kind declares the key: for readers that several kinds share.
+    #[must_use]
+    pub fn takes(&self, key: &str) -> bool {
+        self.spec.iter().any(|param| param.name == key)
+    }
+
     /// The raw value of a key.
     #[must_use]
     pub fn raw(&self, key: &str) -> Option<&'a Value> {

@@ -7,6 +7,7 @@ mod journal;
 mod kinds;
 mod knot;
 mod moto;
+mod nginx;
 mod night;
 mod pgbouncer;
 mod postgres;

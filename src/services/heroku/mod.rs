@@ -147,7 +147,7 @@ impl Heroku {
         let services =
             self.services.upgrade().ok_or_else(|| Failure::new(Class::FailedNothingDone, "the run is over"))?;
         let token = token::find(settings, sandbox, &base, &services.secrets).await?;
-        let client = super::http::client(&self.env, &base, &[], super::http::Client::Kept)?;
+        let client = super::http::client(&self.env, &base)?;
         Ok(Connected { base, client, token, remaining: AtomicU64::new(u64::MAX) })
     }
 }

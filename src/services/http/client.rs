@@ -1,46 +1,27 @@
-//! How HTTP clients are made: one TLS configuration for all, nothing taken from a proxy unasked.
+//! The client of an API that is asked again and again: its connections are kept, the user's proxy is honoured.
 
-use std::{
-    error::Error,
-    net::SocketAddr,
-    sync::{Arc, OnceLock},
-};
+use std::{error::Error, sync::OnceLock};
 
 use reqwest::{Url, redirect::Policy};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
-use super::CONNECT;
+use super::{CONNECT, provider};
 use crate::{
     base::{Class, Failure, clean_line},
     runbook::{Env, EnvKind},
 };
 
-/// How long connections live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Client {
-    /// One request, one connection, directly.
-    Fresh,
-    /// Kept for the next request to the same API; the user's proxy is honoured outside the sandbox.
-    #[cfg_attr(not(feature = "heroku"), expect(dead_code, reason = "only the client of an API keeps connections"))]
-    Kept,
-}
-
-/// A client for one URL whose name stands at these addresses (empty: an IP address, or the system resolves).
-pub fn client(env: &Env, url: &Url, addresses: &[SocketAddr], keep: Client) -> Result<reqwest::Client, Failure> {
+/// A client of an API at one URL. Its connections are kept for the next request; the user's proxy is honoured outside
+/// the sandbox.
+pub fn client(env: &Env, url: &Url) -> Result<reqwest::Client, Failure> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("gonogo/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
         .connect_timeout(CONNECT)
         .retry(reqwest::retry::never())
         .tls_backend_preconfigured(tls(env, url)?);
-    if let Some(domain) = url.domain().filter(|_| !addresses.is_empty()) {
-        builder = builder.resolve_to_addrs(domain, addresses);
-    }
-    if keep == Client::Fresh {
-        builder = builder.pool_max_idle_per_host(0);
-    }
-    if keep == Client::Fresh || env.kind == EnvKind::Sandbox {
+    if env.kind == EnvKind::Sandbox {
         builder = builder.no_proxy();
     }
     builder.build().map_err(|e| Failure::new(Class::Misconfigured, format!("no HTTP client: {}", cause(&e))))
@@ -58,13 +39,6 @@ fn tls(env: &Env, url: &Url) -> Result<ClientConfig, Failure> {
     config
         .clone()
         .map_err(|e| Failure::new(Class::Misconfigured, format!("TLS cannot be set up: {}", clean_line(&e, 200))))
-}
-
-/// The one implementation of cryptography.
-pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
-    // For whoever asks the process for its provider (the HTTP client does); a second call changes nothing.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Arc::new(rustls::crypto::ring::default_provider())
 }
 
 fn system() -> Result<ClientConfig, String> {

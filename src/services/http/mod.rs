@@ -1,35 +1,55 @@
-//! Web servers: one request, its redirects, its answer.
+//! Web servers: requests, their redirects, their answers, over connections of our own.
 //!
-//! Names are resolved here, once a request, and the connection is made to what was found: what a
-//! check reports as the address it talked to is the address it talked to. Every request has its own
-//! connection, so that nothing is learned from a server that DNS has already left.
+//! Names are resolved here and the connection is made to what was found: what a check reports as the
+//! address it talked to is the address it talked to. A line knows whether a byte of a request was
+//! sent, so a failure can say what is known of the world. A line that is dropped closes its sockets.
 
+mod body;
+#[cfg(feature = "heroku")]
 mod client;
+mod connect;
+mod jar;
+mod pool;
+mod redirect;
 mod resolve;
+mod tls;
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use reqwest::{
-    Method, Response, StatusCode, Url,
-    header::{HOST, HeaderMap, HeaderValue, LOCATION},
+use hyper::{
+    HeaderMap, Method, StatusCode, Version,
+    body::Bytes,
+    header::{ACCEPT, ACCEPT_ENCODING, HeaderName, HeaderValue, USER_AGENT},
 };
+use reqwest::Url;
 
 use crate::{
     base::{Class, Failure, clean_line},
     runbook::Env,
 };
-pub(super) use client::{Client, cause, client, provider};
+pub use body::{Part, multipart};
+#[cfg(feature = "heroku")]
+pub(super) use client::{cause, client};
+pub use jar::Jar;
+pub use redirect::{place, spoken};
+pub use tls::Identity;
+pub(super) use tls::provider;
+
+use pool::{Pool, Trouble};
 
 /// How long a connection may take, TLS included.
 pub const CONNECT: Duration = Duration::from_secs(5);
 /// How much of a body is read.
 pub const BODY: usize = 8 << 20;
-/// How many redirects are followed, as browsers and curl allow at least.
-const REDIRECTS: usize = 10;
+/// How many redirects are followed unless the caller says otherwise, as browsers and curl allow at least.
+pub const REDIRECTS: usize = 10;
 
 /// One request.
 #[derive(Debug, Clone)]
@@ -41,14 +61,22 @@ pub struct Request {
     /// Headers; mark secret values sensitive: they do not travel to another host.
     pub headers: HeaderMap,
     /// The body.
-    pub body: Option<Vec<u8>>,
-    /// Follow redirects; ignored for everything but GET and HEAD.
-    pub follow: bool,
-    /// Connect there instead of where the name points; the name stays in `Host` and SNI. A redirect to
-    /// another host is connected to as its own name says.
-    pub connect_to: Option<SocketAddr>,
+    pub body: Option<Bytes>,
+    /// How many redirects are followed. A GET or HEAD follows all; what changes something follows 301, 302 and 303, by
+    /// a GET, and is never sent a second time.
+    pub follow: usize,
     /// How long all of it may take.
     pub timeout: Duration,
+    /// How much of the body is kept; it is read up to [`BODY`] all the same.
+    pub most: usize,
+}
+
+impl Request {
+    /// A request without headers and body, that follows no redirect.
+    #[must_use]
+    pub fn new(method: Method, url: Url, timeout: Duration) -> Self {
+        Self { method, url, headers: HeaderMap::new(), body: None, follow: 0, timeout, most: BODY }
+    }
 }
 
 /// What came back.
@@ -58,22 +86,87 @@ pub struct Reply {
     pub status: StatusCode,
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its body, at most 8 MiB.
-    pub body: Vec<u8>,
-    /// True where the body was longer.
-    pub cut: bool,
+    /// Its body, as much as was wanted.
+    pub body: Bytes,
+    /// How many bytes of the body were read, at most [`BODY`].
+    pub size: usize,
+    /// False where the body went on after that.
+    pub ended: bool,
     /// Who answered.
-    pub address: Option<SocketAddr>,
-    /// From the first byte sent to the last one read, redirects included.
+    pub address: SocketAddr,
+    /// What it was spoken in.
+    pub version: Version,
+    /// From before the connection to the last byte read, redirects included.
     pub took: Duration,
-    /// The addresses that were gone through, the last one included.
-    pub urls: Vec<Url>,
+    /// The redirects that were followed: what was asked and its status. The last one's target is `url`.
+    pub hops: Vec<(Url, StatusCode)>,
+    /// Who was asked last.
+    pub url: Url,
+}
+
+/// Which addresses of a name are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Family {
+    /// All of them.
+    #[default]
+    Any,
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+}
+
+/// Which version of HTTP is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Speaks {
+    /// What the server takes of both over TLS, HTTP/1.1 without.
+    #[default]
+    Any,
+    /// HTTP/1.1 only.
+    One,
+    /// HTTP/2 only: over TLS by ALPN, without TLS by prior knowledge.
+    Two,
+}
+
+/// How a server is reached.
+#[derive(Debug, Clone, Default)]
+pub struct Dial {
+    /// Connect there instead of where the name points; the name stays in `Host` and SNI. For the host of a request only:
+    /// a redirect to another host is connected to as its own name says.
+    pub connect_to: Option<SocketAddr>,
+    /// Which addresses.
+    pub family: Family,
+    /// Which version.
+    pub speaks: Speaks,
+    /// Certificates (PEM) that are trusted instead of the environment's and the platform's.
+    pub ca: Option<String>,
+    /// Who we are, where the server asks.
+    pub identity: Option<Arc<Identity>>,
+    /// Connections are kept for the next request of the same line. Names are resolved for new connections only.
+    pub keep: bool,
+    /// What TLS needs, made once for all lines of this dial.
+    made: Arc<std::sync::OnceLock<Arc<rustls::ClientConfig>>>,
 }
 
 /// Web servers as one environment reaches them.
 pub struct Http {
     env: Arc<Env>,
     dns: super::dns::Dns,
+}
+
+impl Dial {
+    /// Directly to an address, where there is one; everything else as it comes.
+    #[must_use]
+    pub fn to(connect_to: Option<SocketAddr>) -> Self {
+        Self { connect_to, ..Self::default() }
+    }
+}
+
+/// A way to web servers, with the connections that it keeps. Dropping it closes them.
+pub struct Line<'h> {
+    http: &'h Http,
+    dial: Dial,
+    pool: Pool,
 }
 
 impl Http {
@@ -83,164 +176,175 @@ impl Http {
         Self { dns: super::dns::Dns::new(env.clone()), env }
     }
 
-    /// Sends a request and reads its answer to the end.
+    /// A way to servers; nothing is connected yet.
+    #[must_use]
+    pub fn line(&self, dial: Dial) -> Line<'_> {
+        Line { http: self, dial, pool: Pool::default() }
+    }
+
+    /// Sends one request over a connection of its own.
     ///
     /// # Errors
-    /// `FailedNothingDone`: no connection was made, or the method only reads; `Unknown`: the request may have arrived;
+    /// As [`Line::send`].
+    pub async fn send(&self, request: &Request, connect_to: Option<SocketAddr>) -> Result<Reply, Failure> {
+        self.line(Dial::to(connect_to)).send(request, None).await
+    }
+}
+
+impl Reply {
+    /// True where the body is longer than what was kept of it.
+    #[must_use]
+    pub fn cut(&self) -> bool {
+        !self.ended || self.body.len() < self.size
+    }
+}
+
+impl Line<'_> {
+    /// Sends a request and reads its answer to the end. Cookies of `jar` are sent and kept.
+    ///
+    /// # Errors
+    /// `FailedNothingDone`: no byte was sent, or the method only reads; `Unknown`: the request may have arrived;
     /// `Refused`: a redirect that must not be followed; `Misconfigured`: it cannot be sent at all.
-    pub async fn send(&self, request: &Request) -> Result<Reply, Failure> {
+    pub async fn send(&self, request: &Request, jar: Option<&Jar>) -> Result<Reply, Failure> {
+        self.send_marking(request, jar, &AtomicBool::new(false)).await
+    }
+
+    /// As [`Line::send`]; `sent` becomes true once a byte may have been sent, for whoever gives up in between.
+    ///
+    /// # Errors
+    /// As [`Line::send`].
+    pub async fn send_marking(
+        &self,
+        request: &Request,
+        jar: Option<&Jar>,
+        sent: &AtomicBool,
+    ) -> Result<Reply, Failure> {
         let started = Instant::now();
         let deadline = tokio::time::Instant::now() + request.timeout;
-        let mut urls = vec![request.url.clone()];
-        let mut headers = request.headers.clone();
-        let reads = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        let whole = async {
-            loop {
-                let url = urls.last().unwrap_or(&request.url).clone();
-                let there = request.connect_to.filter(|_| url.host_str() == request.url.host_str());
-                let mut response = self.once(request, &url, &headers, there, reads).await?;
-                let next = match self.next(request, &url, &response)? {
-                    Some(next) => next,
-                    None => {
-                        let (body, cut) = body(&mut response, &url, reads).await?;
-                        let (status, address) = (response.status(), response.remote_addr());
-                        let headers = response.headers().clone();
-                        let urls = urls.clone();
-                        return Ok(Reply { status, headers, body, cut, address, took: started.elapsed(), urls });
-                    }
-                };
-                if urls.len() > REDIRECTS {
-                    return Err(Failure::new(Class::FailedNothingDone, format!("more than {REDIRECTS} redirects"))
-                        .because(urls.iter().map(Url::as_str).collect::<Vec<_>>().join(" → ")));
-                }
-                if origin(&next) != origin(&url) {
-                    // Credentials were meant for the first host only.
-                    let secret = |(name, value): (&reqwest::header::HeaderName, &HeaderValue)| {
-                        let known =
-                            matches!(name.as_str(), "authorization" | "cookie" | "proxy-authorization" | "host");
-                        (value.is_sensitive() || known).then(|| name.clone())
-                    };
-                    for name in headers.iter().filter_map(secret).collect::<Vec<_>>() {
-                        headers.remove(name);
-                    }
-                }
-                urls.push(next);
-            }
-        };
-        let result = tokio::time::timeout_at(deadline, whole).await;
+        let result = tokio::time::timeout_at(deadline, self.through(request, jar, started, sent)).await;
         result.unwrap_or_else(|_| {
-            let class = if reads { Class::FailedNothingDone } else { Class::Unknown };
-            let seconds = request.timeout.as_secs_f32();
-            Err(Failure::new(class, format!("no whole answer from {} within {seconds:.1} s", place(&request.url))))
+            let nothing = reads(&request.method) || !sent.load(Ordering::Relaxed);
+            let class = if nothing { Class::FailedNothingDone } else { Class::Unknown };
+            let (place, seconds) = (place(&request.url), request.timeout.as_secs_f32());
+            Err(Failure::new(class, format!("no whole answer from {place} within {seconds:.1} s")))
         })
+    }
+
+    /// The request and its redirects.
+    async fn through(
+        &self,
+        request: &Request,
+        jar: Option<&Jar>,
+        started: Instant,
+        sent: &AtomicBool,
+    ) -> Result<Reply, Failure> {
+        let (mut method, mut url, mut body) = (request.method.clone(), request.url.clone(), request.body.clone());
+        let mut headers = request.headers.clone();
+        let mut hops = Vec::new();
+        loop {
+            let mut now = headers.clone();
+            if let Some(cookies) = jar.and_then(|jar| jar.header(&url, now.get(hyper::header::COOKIE))) {
+                now.insert(hyper::header::COOKIE, cookies);
+            }
+            let aimed = self.dial.connect_to.filter(|_| url.host_str() == request.url.host_str());
+            let wants = redirect::Wants { method: &method, url: &url, headers: now, body: body.clone() };
+            let answer = self.once(wants, aimed, request.most, sent).await?;
+            if let Some(jar) = jar {
+                jar.keep(&answer.headers, &url);
+            }
+            let next = redirect::next(request.follow > 0, &method, &url, &answer)?;
+            let Some(next) = next else {
+                let pool::Answer { status, headers, body, size, ended, address, version } = answer;
+                let took = started.elapsed();
+                return Ok(Reply { status, headers, body, size, ended, address, version, took, hops, url });
+            };
+            hops.push((url.clone(), answer.status));
+            if hops.len() > request.follow {
+                let chain = hops.iter().map(|(url, _)| url.as_str()).chain([next.as_str()]);
+                return Err(Failure::new(Class::FailedNothingDone, format!("more than {} redirects", request.follow))
+                    .because(chain.collect::<Vec<_>>().join(" → ")));
+            }
+            redirect::without_secrets(&mut headers, &url, &next);
+            if !matches!(method, Method::GET | Method::HEAD) {
+                (method, body) = (Method::GET, None);
+                redirect::without_body(&mut headers);
+            }
+            url = next;
+        }
     }
 
     async fn once(
         &self,
-        request: &Request,
-        url: &Url,
-        headers: &HeaderMap,
-        there: Option<SocketAddr>,
-        reads: bool,
-    ) -> Result<Response, Failure> {
-        let (mut url, mut headers) = (url.clone(), headers.clone());
-        let client = match there {
-            Some(address) => {
-                self.stays_inside(address)?;
-                aim(&mut url, &mut headers, address)?;
-                client(&self.env, &url, &[address], Client::Fresh)?
-            }
-            None => {
-                let addresses = self.addresses(&url).await?;
-                if let (None, [address]) = (url.domain(), addresses.as_slice()) {
-                    aim(&mut url, &mut headers, *address)?;
-                }
-                client(&self.env, &url, &addresses, Client::Fresh)?
-            }
-        };
-        let mut builder = client.request(request.method.clone(), url.clone()).headers(headers);
-        if let Some(body) = &request.body {
-            builder = builder.body(body.clone());
+        mut wants: redirect::Wants<'_>,
+        aimed: Option<SocketAddr>,
+        most: usize,
+        sent: &AtomicBool,
+    ) -> Result<pool::Answer, Failure> {
+        let defaults = [
+            (USER_AGENT, concat!("gonogo/", env!("CARGO_PKG_VERSION"))),
+            (ACCEPT, "*/*"),
+            // What is compared are the bytes of the answer; without this header any coding would be allowed.
+            (ACCEPT_ENCODING, "identity"),
+        ];
+        for (name, value) in defaults {
+            wants.headers.entry(name).or_insert(HeaderValue::from_static(value));
         }
-        builder.send().await.map_err(|e| broken(&e, &url, reads))
-    }
-
-    /// Where a redirect leads, if it is to be followed.
-    fn next(&self, request: &Request, url: &Url, response: &Response) -> Result<Option<Url>, Failure> {
-        let follows = request.follow && matches!(request.method, Method::GET | Method::HEAD);
-        let moved = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
-        let Some(location) = response.headers().get(LOCATION).filter(|_| follows && moved) else { return Ok(None) };
-        let shown = clean_line(&String::from_utf8_lossy(location.as_bytes()), 300);
-        let refused = |why: &str| Failure::new(Class::Refused, format!("{} redirects to {shown}: {why}", place(url)));
-        let text = location.to_str().map_err(|_| refused("not an address"))?;
-        let next = url.join(text).map_err(|_| refused("not an address"))?;
-        match next.scheme() {
-            "https" => Ok(Some(next)),
-            "http" if url.scheme() == "http" => Ok(Some(next)),
-            "http" => Err(refused("from https to http")),
-            _ => Err(refused("neither http nor https")),
-        }
+        let url = wants.url;
+        let reads = reads(wants.method);
+        let answer = self.ask(&wants, aimed, most, sent).await;
+        answer.map_err(|trouble| match trouble {
+            Trouble::Told(failure) => failure,
+            Trouble::NotSent(why) => {
+                Failure::new(Class::FailedNothingDone, format!("no connection to {}: {why}", place(url)))
+            }
+            Trouble::Broke(why) => {
+                let class = if reads { Class::FailedNothingDone } else { Class::Unknown };
+                Failure::new(class, format!("the connection to {} broke: {why}", place(url)))
+            }
+        })
     }
 }
 
-/// Host and port, for people and for comparison.
-fn origin(url: &Url) -> (Option<&str>, Option<u16>) {
-    (url.host_str(), url.port_or_known_default())
-}
-
-/// `https://shop.acme.example:8443`, without what may be secret in a path or query.
+/// True for methods that ask for nothing to be changed (RFC 9110, section 9.2.1).
 #[must_use]
-pub fn place(url: &Url) -> String {
-    let port = url.port().map(|p| format!(":{p}")).unwrap_or_default();
-    clean_line(&format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default()), 200)
+pub fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
 }
 
-/// Points a request at an address. The client library takes a name's address from us but a port from the URL,
-/// so the port goes into the URL and the original into `Host`.
-fn aim(url: &mut Url, headers: &mut HeaderMap, address: SocketAddr) -> Result<(), Failure> {
-    let host = url.host_str().unwrap_or_default().to_owned();
-    let authority = url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
-    if url.domain().is_none() {
-        if url.scheme() == "https" {
-            return Err(Failure::new(
-                Class::Misconfigured,
-                "connect_to needs a name in an https url: a certificate is for a name",
-            ));
-        }
-        let _ = url.set_ip_host(address.ip());
-    }
-    if !headers.contains_key(HOST) {
-        let value = HeaderValue::from_str(&authority)
-            .map_err(|_| Failure::new(Class::Misconfigured, "the url's host cannot stand in a header"))?;
-        headers.insert(HOST, value);
-    }
-    let _ = url.set_port(Some(address.port()));
-    Ok(())
+/// A header's value from text that may come from outside: no control character, so no second line.
+///
+/// # Errors
+/// It cannot stand in a header.
+pub fn header_value(text: &str) -> Result<HeaderValue, String> {
+    // Visible characters, spaces and tabs; UTF-8 passes as it is.
+    HeaderValue::from_bytes(text.as_bytes()).map_err(|_| "it holds a line end or another control character".to_owned())
 }
 
-async fn body(response: &mut Response, url: &Url, reads: bool) -> Result<(Vec<u8>, bool), Failure> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|e| broken(&e, url, reads))? {
-        let room = BODY - body.len();
-        body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
-        if chunk.len() > room {
-            return Ok((body, true));
-        }
-    }
-    Ok((body, false))
+/// A header's name.
+#[must_use]
+pub fn header_name(text: &str) -> Option<HeaderName> {
+    HeaderName::from_bytes(text.as_bytes()).ok()
 }
 
-/// A request that failed, and what that proves.
-fn broken(error: &reqwest::Error, url: &Url, reads: bool) -> Failure {
-    let place = place(url);
-    let why = cause(error);
-    if error.is_builder() {
-        return Failure::new(Class::Misconfigured, format!("the request to {place} cannot be built: {why}"));
+/// The innermost reason of an error, which is the one that people know: `connection refused`.
+fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut at = error;
+    while let Some(next) = at.source() {
+        at = next;
     }
-    if error.is_connect() {
-        // Without a connection no byte of the request was sent.
-        return Failure::new(Class::FailedNothingDone, format!("no connection to {place}: {why}"));
+    let text = match at.downcast_ref::<std::io::Error>() {
+        Some(io) => io_reason(io),
+        None => at.to_string(),
+    };
+    clean_line(&text, 300)
+}
+
+fn io_reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "nothing listens there (connection refused)".to_owned(),
+        std::io::ErrorKind::ConnectionReset => "reset by the other side".to_owned(),
+        std::io::ErrorKind::TimedOut => "no answer in time".to_owned(),
+        std::io::ErrorKind::UnexpectedEof => "closed by the other side".to_owned(),
+        _ => error.to_string(),
     }
-    let class = if reads { Class::FailedNothingDone } else { Class::Unknown };
-    Failure::new(class, format!("the connection to {place} broke: {why}"))
 }

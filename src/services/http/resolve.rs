@@ -22,12 +22,9 @@ impl Http {
         url.port().or(own).or(url.port_or_known_default()).unwrap_or(80)
     }
 
-    /// The addresses of a URL, with its port. Empty for an IP address outside the sandbox: nothing to resolve.
+    /// The addresses of a URL, with its port.
     pub(super) async fn addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, Failure> {
         let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        if host.parse::<IpAddr>().is_ok() && !self.env.http.resolve_only_by_dns {
-            return Ok(Vec::new());
-        }
         self.addresses_of(host, self.port(url)).await
     }
 

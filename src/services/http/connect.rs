@@ -1,0 +1,173 @@
+//! One connection: TCP to the first address that answers, then TLS, then HTTP's own beginning.
+
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use http_body_util::Full;
+use hyper::{
+    body::Bytes,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::{CONNECT, Speaks, io_reason, reason};
+
+/// Wait before the next address is tried beside the one before (RFC 8305, section 5).
+const NEXT: Duration = Duration::from_millis(250);
+
+/// Who is asked over a connection.
+pub(super) enum Sender {
+    One(http1::SendRequest<Full<Bytes>>),
+    Two(http2::SendRequest<Full<Bytes>>),
+}
+
+/// A connection. Dropping it closes the socket.
+pub(super) struct Connection {
+    pub sender: Sender,
+    pub address: SocketAddr,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Connects, within [`CONNECT`] in all. No byte of a request is sent.
+pub(super) async fn connect(
+    addresses: &[SocketAddr],
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    speaks: Speaks,
+) -> Result<Connection, String> {
+    let whole = async {
+        let (stream, address) = first(addresses).await?;
+        let _best_effort = stream.set_nodelay(true);
+        let stream = match tls {
+            Some((config, name)) => {
+                let shaken =
+                    TlsConnector::from(config).connect(name, stream).await.map_err(|e| handshake(&e, speaks))?;
+                Stream::Tls(Box::new(shaken))
+            }
+            None => Stream::Plain(stream),
+        };
+        let two = match &stream {
+            Stream::Tls(tls) => match (tls.get_ref().1.alpn_protocol() == Some(b"h2"), speaks) {
+                (false, Speaks::Two) => return Err("the server does not speak HTTP/2".to_owned()),
+                (two, _) => two,
+            },
+            Stream::Plain(_) => speaks == Speaks::Two,
+        };
+        begin(stream, address, two).await
+    };
+    tokio::time::timeout(CONNECT, whole)
+        .await
+        .unwrap_or_else(|_| Err(format!("no connection within {} s", CONNECT.as_secs())))
+}
+
+async fn begin(stream: Stream, address: SocketAddr, two: bool) -> Result<Connection, String> {
+    let io = TokioIo::new(stream);
+    let (sender, task) = if two {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let (sender, connection) = builder.timer(TokioTimer::new()).handshake(io).await.map_err(|e| reason(&e))?;
+        (Sender::Two(sender), tokio::spawn(async { drop(connection.await) }))
+    } else {
+        let (sender, connection) = http1::Builder::new().handshake(io).await.map_err(|e| reason(&e))?;
+        (Sender::One(sender), tokio::spawn(async { drop(connection.await) }))
+    };
+    Ok(Connection { sender, address, task })
+}
+
+/// The first address that answers; the others are given up. One that is slow does not hold up the next.
+async fn first(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), String> {
+    let mut waiting = addresses.iter().copied();
+    let mut under_way = FuturesUnordered::new();
+    let mut refused = Vec::new();
+    let one = |address: SocketAddr| async move { (TcpStream::connect(address).await, address) };
+    under_way.extend(waiting.next().map(one));
+    loop {
+        let more = waiting.len() > 0;
+        tokio::select! {
+            ended = under_way.next() => match ended {
+                Some((Ok(stream), address)) => return Ok((stream, address)),
+                Some((Err(e), address)) => {
+                    refused.push((address, io_reason(&e)));
+                    under_way.extend(waiting.next().map(one));
+                }
+                None => break,
+            },
+            () = tokio::time::sleep(NEXT), if more => under_way.extend(waiting.next().map(one)),
+        }
+    }
+    Err(match refused.as_slice() {
+        [] => "there is no address".to_owned(),
+        [(_, why)] => why.clone(),
+        all => all.iter().map(|(address, why)| format!("{address}: {why}")).collect::<Vec<_>>().join("; "),
+    })
+}
+
+fn handshake(error: &std::io::Error, speaks: Speaks) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol)) => {
+            let version = if speaks == Speaks::Two { "HTTP/2" } else { "HTTP/1.1" };
+            format!("the server does not speak {version}")
+        }
+        Some(rustls::Error::AlertReceived(alert)) => {
+            format!("the server refused the handshake: {}", alert.as_str().unwrap_or("an unknown alert"))
+        }
+        Some(other) => other.to_string(),
+        None => format!("no TLS handshake: {}", io_reason(error)),
+    }
+}
+
+/// With or without TLS.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+macro_rules! each {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Stream::Plain(plain) => {
+                let $stream = Pin::new(plain);
+                $call
+            }
+            Stream::Tls(tls) => {
+                let $stream = Pin::new(&mut **tls);
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        each!(self, stream => stream.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        each!(self, stream => stream.poll_write(cx, buf))
+    }
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        each!(self, stream => stream.poll_flush(cx))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        each!(self, stream => stream.poll_shutdown(cx))
+    }
+}

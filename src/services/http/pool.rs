@@ -1,0 +1,237 @@
+//! Which connection a request goes over, and the request itself: one try, and a second one only where
+//! the first is known not to have been sent.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    HeaderMap, Response, StatusCode, Uri, Version,
+    body::{Bytes, Incoming},
+    header::{HOST, HeaderValue},
+};
+use rustls::{ClientConfig, pki_types::ServerName};
+
+use super::{
+    BODY, Family, Line,
+    connect::{self, Connection, Sender},
+    reads, reason,
+    redirect::{Wants, authority, origin},
+    tls,
+};
+use crate::base::{Class, Failure};
+
+/// Connections that wait for the next request, by origin.
+#[derive(Default)]
+pub(super) struct Pool {
+    idle: Mutex<HashMap<String, Vec<Connection>>>,
+}
+
+/// Why there is no answer.
+pub(super) enum Trouble {
+    /// Told already.
+    Told(Failure),
+    /// No byte of the request was sent.
+    NotSent(String),
+    /// It may have arrived.
+    Broke(String),
+}
+
+/// One answer.
+pub(super) struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub size: usize,
+    pub ended: bool,
+    pub address: SocketAddr,
+    pub version: Version,
+}
+
+impl Line<'_> {
+    pub(super) async fn ask(
+        &self,
+        wants: &Wants<'_>,
+        aimed: Option<SocketAddr>,
+        most: usize,
+        sent: &AtomicBool,
+    ) -> Result<Answer, Trouble> {
+        // Somebody else's connection to the same name at another address is not ours.
+        let key = format!("{}:{}{:?}", wants.url.scheme(), origin(wants.url), aimed);
+        let mut kept = if self.dial.keep { self.pool.take(&key) } else { None };
+        loop {
+            let fresh = kept.is_none();
+            let mut connection = match kept.take() {
+                Some(kept) => kept,
+                None => self.open(wants, aimed).await?,
+            };
+            sent.store(true, Ordering::Relaxed);
+            match over(&mut connection, wants).await {
+                Ok(response) => {
+                    let answer = read(response, connection.address, most).await?;
+                    if self.dial.keep && answer.ended {
+                        self.pool.put(key, connection).await;
+                    }
+                    return Ok(answer);
+                }
+                // A kept connection that the server has closed meanwhile: nothing was sent over it.
+                Err(Trouble::NotSent(_)) if !fresh => sent.store(false, Ordering::Relaxed),
+                // It was closed while the request was on its way: what only reads may be asked again (RFC 9110, 9.2.2).
+                Err(Trouble::Broke(_)) if !fresh && reads(wants.method) => {}
+                Err(trouble) => return Err(trouble),
+            }
+        }
+    }
+
+    async fn open(&self, wants: &Wants<'_>, aimed: Option<SocketAddr>) -> Result<Connection, Trouble> {
+        let url = wants.url;
+        let addresses = match aimed {
+            Some(address) => {
+                self.http.stays_inside(address).map_err(Trouble::Told)?;
+                vec![address]
+            }
+            None => self.http.addresses(url).await.map_err(Trouble::Told)?,
+        };
+        let fits = |address: &SocketAddr| match self.dial.family {
+            Family::Any => true,
+            Family::V4 => address.is_ipv4(),
+            Family::V6 => address.is_ipv6(),
+        };
+        let fitting = addresses.iter().copied().filter(fits).collect::<Vec<_>>();
+        if fitting.is_empty() {
+            let family = if self.dial.family == Family::V4 { "IPv4" } else { "IPv6" };
+            let host = url.host_str().unwrap_or_default();
+            return Err(Trouble::Told(Failure::new(
+                Class::FailedNothingDone,
+                format!("{host} has no {family} address"),
+            )));
+        }
+        let tls = if url.scheme() == "https" { Some(self.tls(url).map_err(Trouble::Told)?) } else { None };
+        connect::connect(&fitting, tls, self.dial.speaks).await.map_err(Trouble::NotSent)
+    }
+
+    fn tls(&self, url: &reqwest::Url) -> Result<(Arc<ClientConfig>, ServerName<'static>), Failure> {
+        let config = match self.dial.made.get() {
+            Some(config) => config.clone(),
+            None => {
+                let made = Arc::new(tls::config(&self.http.env, &self.dial)?);
+                self.dial.made.get_or_init(|| made).clone()
+            }
+        };
+        let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+            Failure::new(Class::Misconfigured, format!("{host} is no name that a certificate can be for"))
+        })?;
+        Ok((config, name))
+    }
+}
+
+impl Pool {
+    fn take(&self, key: &str) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = idle.get_mut(key)?;
+        while let Some(connection) = waiting.pop() {
+            let alive = match &connection.sender {
+                Sender::One(sender) => sender.is_ready(),
+                Sender::Two(sender) => !sender.is_closed(),
+            };
+            if alive {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    async fn put(&self, key: String, mut connection: Connection) {
+        // HTTP/1.1: the answer was read to its end, so the connection is about to be free, or is closing.
+        if let Sender::One(sender) = &mut connection.sender
+            && sender.ready().await.is_err()
+        {
+            return;
+        }
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().push(connection);
+    }
+}
+
+/// Sends it, and waits for the head of the answer.
+async fn over(connection: &mut Connection, wants: &Wants<'_>) -> Result<Response<Incoming>, Trouble> {
+    let request = request(&connection.sender, wants)?;
+    macro_rules! send {
+        ($sender:expr) => {
+            $sender.try_send_request(request).await.map_err(|mut e| {
+                let sent = e.take_message().is_none();
+                let why = reason(e.error());
+                if sent { Trouble::Broke(why) } else { Trouble::NotSent(why) }
+            })
+        };
+    }
+    match &mut connection.sender {
+        Sender::One(sender) => send!(sender),
+        Sender::Two(sender) => send!(sender),
+    }
+}
+
+fn request(sender: &Sender, wants: &Wants<'_>) -> Result<hyper::Request<Full<Bytes>>, Trouble> {
+    let bad = |what: String| Trouble::Told(Failure::new(Class::Misconfigured, what));
+    let url = wants.url;
+    let mut headers = wants.headers.clone();
+    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let path = format!("{}{query}", url.path());
+    let target = match sender {
+        Sender::One(_) => {
+            if !headers.contains_key(HOST) {
+                let host = HeaderValue::from_str(&authority(url));
+                headers.insert(HOST, host.map_err(|_| bad("the url's host cannot stand in a header".into()))?);
+            }
+            path
+        }
+        // HTTP/2 has `:authority` instead; both would contradict each other.
+        Sender::Two(_) => {
+            let host = headers.remove(HOST).and_then(|host| host.to_str().map(str::to_owned).ok());
+            for name in ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"] {
+                headers.remove(name);
+            }
+            format!("{}://{}{path}", url.scheme(), host.unwrap_or_else(|| authority(url)))
+        }
+    };
+    let target = target.parse::<Uri>().map_err(|e| bad(format!("the url cannot be sent: {e}")))?;
+    let body = Full::new(wants.body.clone().unwrap_or_default());
+    let mut request = hyper::Request::new(body);
+    (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (wants.method.clone(), target, headers);
+    Ok(request)
+}
+
+/// Reads an answer up to [`BODY`], and keeps the first part of it.
+async fn read(response: Response<Incoming>, address: SocketAddr, most: usize) -> Result<Answer, Trouble> {
+    let (parts, mut incoming) = response.into_parts();
+    let (mut body, mut size, mut ended) = (Vec::new(), 0, true);
+    // Most answers come in one piece, which need not be copied.
+    let mut only = Bytes::new();
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|e| Trouble::Broke(reason(&e)))?;
+        let Ok(piece) = frame.into_data() else { continue };
+        if size == 0 && piece.len() <= most {
+            size = piece.len();
+            only = piece;
+            continue;
+        }
+        if body.is_empty() {
+            body.extend_from_slice(&std::mem::take(&mut only));
+        }
+        let room = most.saturating_sub(body.len());
+        body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
+        size += piece.len();
+        if size > BODY {
+            (size, ended) = (BODY, false);
+            break;
+        }
+    }
+    let body = if body.is_empty() { only } else { body.into() };
+    Ok(Answer { status: parts.status, headers: parts.headers, body, size, ended, address, version: parts.version })
+}
