@@ -55,6 +55,7 @@ mod heroku_scheduler;
 #[cfg(feature = "heroku")]
 mod heroku_state;
 mod http_check;
+mod http_send;
 mod inner;
 mod kubernetes_rollout;
 #[cfg(feature = "aws")]
@@ -200,6 +201,7 @@ pub static ALL: &[&Kind] = &[
     #[cfg(feature = "heroku")]
     &heroku_state::KIND,
     &http_check::KIND,
+    &http_send::KIND,
     &kubernetes_rollout::KIND,
     #[cfg(feature = "aws")]
     &logs_arrive::KIND,

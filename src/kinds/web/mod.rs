@@ -6,6 +6,7 @@ pub(super) mod body;
 pub(super) mod dial;
 pub(super) mod expect;
 pub(super) mod json;
+pub(super) mod once;
 pub(super) mod status;
 pub(super) mod template;
 

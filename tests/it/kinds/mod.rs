@@ -44,6 +44,7 @@ mod http_burst;
 mod http_check;
 mod http_faults;
 mod http_scenario;
+mod http_send;
 mod http_tls;
 mod kubernetes_rollout;
 mod logs_arrive;
