@@ -61,6 +61,7 @@ mod kubernetes_rollout;
 #[cfg(feature = "aws")]
 mod logs_arrive;
 mod manual;
+mod notify;
 #[cfg(feature = "postgres")]
 mod postgres_end;
 #[cfg(feature = "postgres")]
@@ -206,6 +207,7 @@ pub static ALL: &[&Kind] = &[
     #[cfg(feature = "aws")]
     &logs_arrive::KIND,
     &manual::KIND,
+    &notify::KIND,
     #[cfg(feature = "postgres")]
     &postgres_freeze::KIND,
     #[cfg(feature = "postgres")]

@@ -99,6 +99,11 @@ impl Body {
         })
     }
 
+    /// `body_json` alone, where the kind has no other.
+    pub fn json(params: &mut Params<'_>) -> Option<Self> {
+        Some(Self(What::Json(params.raw("body_json")?.clone())))
+    }
+
     pub fn is_none(&self) -> bool {
         matches!(self.0, What::Nothing)
     }

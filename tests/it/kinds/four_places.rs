@@ -56,8 +56,8 @@ fn every_kind_has_its_four_places() {
 
 /// Systems whose tests call the contract by themselves: the suite of `ends.rs` has no end for them, or (Heroku, the
 /// web) they come with a fake of their own.
-const BY_THEMSELVES: [&str; 9] =
-    ["command", "heroku", "http", "kubernetes", "manual", "postgres", "redis", "terraform", "wait"];
+const BY_THEMSELVES: [&str; 10] =
+    ["command", "heroku", "http", "kubernetes", "manual", "notify", "postgres", "redis", "terraform", "wait"];
 
 /// What stands at AWS, DNS or TLS is held to the contract at the sandbox at least; the rest calls it in its tests.
 #[test]

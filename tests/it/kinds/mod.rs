@@ -49,6 +49,7 @@ mod http_tls;
 mod kubernetes_rollout;
 mod logs_arrive;
 mod manual;
+mod notify;
 mod postgres_freeze;
 mod postgres_frozen;
 mod postgres_night;
