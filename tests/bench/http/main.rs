@@ -1,0 +1,173 @@
+//! What `http.check` costs: a thousand requests with three assertions at a real nginx, against a bare client that
+//! checks nothing and against `hurl`. `cargo bench --bench http`; `-- --requests N --rounds N` for a quick look.
+//!
+//! ```text
+//! bare    hyper's own connection, a GET and the body to its end, in this process     round by round, the same
+//! ours    the check of the kind `http.check`, in this process                        connection policy on both sides
+//! hurl    the program, where it is on the path or named by GONOGO_HURL, against the built `gonogo`
+//! ```
+//!
+//! Policies: `fresh` has a connection for each request, as visitors have; `kept` uses one again (one a worker).
+
+mod bare;
+#[path = "../steps/figures.rs"]
+mod figures;
+#[path = "../../it/nginx.rs"]
+mod nginx;
+mod ours;
+mod programs;
+
+use std::{process::ExitCode, time::Instant};
+
+use figures::{Figure, median};
+use nginx::Nginx;
+
+/// Requests of a round, and rounds.
+const REQUESTS: usize = 1_000;
+const ROUNDS: usize = 7;
+/// Workers of the second half.
+const AT_ONCE: usize = 16;
+
+/// What is allowed.
+const SEQUENTIAL: f64 = 2.5;
+const PARALLEL: f64 = 3.0;
+const HURL: f64 = 0.7;
+const MEMORY_MIB: f64 = 20.0;
+
+/// Which requests share a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Policy {
+    Fresh,
+    Kept,
+}
+
+/// One comparison.
+struct Race {
+    name: &'static str,
+    at_once: usize,
+    policy: Policy,
+    limit: f64,
+}
+
+const RACES: [Race; 4] = [
+    Race { name: "one after another, fresh: ours / bare", at_once: 1, policy: Policy::Fresh, limit: SEQUENTIAL },
+    Race { name: "one after another, kept: ours / bare", at_once: 1, policy: Policy::Kept, limit: SEQUENTIAL },
+    Race { name: "16 at once, fresh: ours / bare", at_once: AT_ONCE, policy: Policy::Fresh, limit: PARALLEL },
+    Race { name: "16 at once, kept: ours / bare", at_once: AT_ONCE, policy: Policy::Kept, limit: PARALLEL },
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().collect();
+    let value = |flag: &str| args.iter().position(|arg| arg == flag).and_then(|at| args.get(at + 1));
+    let number = |flag: &str, otherwise: usize| value(flag).and_then(|text| text.parse().ok()).unwrap_or(otherwise);
+    let (requests, rounds) = (number("--requests", REQUESTS), number("--rounds", ROUNDS));
+    if let Some(url) = value("--child") {
+        // Does only this, and says how large it became.
+        runtime().block_on(ours::run(url, requests, AT_ONCE, Policy::Fresh));
+        println!("{}", programs::own_peak_mib());
+        return ExitCode::SUCCESS;
+    }
+    let nginx = Nginx::start(
+        "server { listen 127.0.0.1:{0}; access_log off; default_type application/json;
+            location = /status { stub_status; }
+            location / { add_header X-Served-By aws; return 200 '{\"status\": \"ok\", \"workers\": 4, \"release\": \"v42\"}'; }
+        }",
+    );
+    let mut good = true;
+    for figure in races(&nginx, requests, rounds).into_iter().chain(others(&nginx, requests, rounds)) {
+        good &= figure.good();
+        println!("{figure}");
+    }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+/// Ours against the bare client, round by round.
+fn races(nginx: &Nginx, requests: usize, rounds: usize) -> Vec<Figure> {
+    let runtime = runtime();
+    let (url, address) = (nginx.url(0), nginx.address(0));
+    let mut times = RACES.iter().map(|_| (Vec::new(), Vec::new())).collect::<Vec<_>>();
+    for round in 0..=rounds {
+        for (race, (bare, ours)) in RACES.iter().zip(&mut times) {
+            let timed = |work: &dyn Fn()| {
+                let begun = Instant::now();
+                work();
+                begun.elapsed().as_secs_f64()
+            };
+            let theirs = || timed(&|| runtime.block_on(bare::run(address, requests, race.at_once, race.policy)));
+            let own = || timed(&|| runtime.block_on(ours::run(&url, requests, race.at_once, race.policy)));
+            // Who begins changes; the first round warms up and is not counted.
+            let (one, other) = if round % 2 == 0 {
+                let a = theirs();
+                (a, own())
+            } else {
+                let b = own();
+                (theirs(), b)
+            };
+            if round > 0 {
+                bare.push(one);
+                ours.push(other);
+            }
+        }
+    }
+    let mut figures = Vec::new();
+    for (race, (bare, ours)) in RACES.iter().zip(&times) {
+        let (bare, ours) = (median(bare), median(ours));
+        println!(
+            "{:<40} bare {:>7.1} ms, ours {:>7.1} ms for {requests} requests",
+            race.name.trim_end_matches(": ours / bare"),
+            bare * 1e3,
+            ours * 1e3
+        );
+        figures.push(Figure::at_most(race.name, ours / bare, race.limit, "×"));
+    }
+    figures
+}
+
+/// Memory, and the other program.
+fn others(nginx: &Nginx, requests: usize, rounds: usize) -> Vec<Figure> {
+    let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let mut figures = vec![Figure::at_most(
+        "memory at its highest, the check alone",
+        programs::child_peak_mib(&nginx.url(0), requests),
+        MEMORY_MIB,
+        "MiB",
+    )];
+    let Some(hurl) = programs::hurl() else {
+        figures
+            .push(Figure::missing("gonogo / hurl", "hurl is not there: not on the path, and GONOGO_HURL names none"));
+        return figures;
+    };
+    let cases = [
+        ("gonogo / hurl, one after another, fresh", 1, Policy::Fresh),
+        ("gonogo / hurl, one after another, kept", 1, Policy::Kept),
+        ("gonogo / hurl --parallel, 16 at once", AT_ONCE, Policy::Fresh),
+    ];
+    for (name, at_once, policy) in cases {
+        let race = programs::Race::new(place.path(), &hurl, &nginx.url(0), requests, at_once, policy);
+        let (mut theirs, mut own, mut connections) = (Vec::new(), Vec::new(), (0, 0));
+        for round in 0..rounds {
+            let before = nginx.accepted();
+            let take = |seconds: f64, into: &mut Vec<f64>| into.push(seconds);
+            take(race.hurl(), &mut theirs);
+            let between = nginx.accepted();
+            take(race.gonogo(round), &mut own);
+            connections = (between - before - 1, nginx.accepted() - between - 1);
+        }
+        let (theirs, own) = (median(&theirs), median(&own));
+        println!(
+            "{name:<40} hurl {:>7.1} ms over {} connections, gonogo {:>7.1} ms over {}",
+            theirs * 1e3,
+            connections.0,
+            own * 1e3,
+            connections.1
+        );
+        figures.push(Figure::at_most(name, own / theirs, HURL, "×"));
+    }
+    let race = programs::Race::new(place.path(), &hurl, &nginx.url(0), requests, AT_ONCE, Policy::Fresh);
+    figures.push(Figure::told("memory at its highest, a whole run", race.gonogo_peak_mib(), "MiB"));
+    figures
+}
