@@ -63,6 +63,8 @@ mod logs_arrive;
 mod manual;
 mod notify;
 #[cfg(feature = "postgres")]
+mod postgres_compare;
+#[cfg(feature = "postgres")]
 mod postgres_end;
 #[cfg(feature = "postgres")]
 mod postgres_freeze;
@@ -208,6 +210,8 @@ pub static ALL: &[&Kind] = &[
     &logs_arrive::KIND,
     &manual::KIND,
     &notify::KIND,
+    #[cfg(feature = "postgres")]
+    &postgres_compare::KIND,
     #[cfg(feature = "postgres")]
     &postgres_freeze::KIND,
     #[cfg(feature = "postgres")]

@@ -10,6 +10,7 @@
 //! leaves nothing behind: see [`Session`].
 
 mod address;
+pub mod compare;
 pub mod counters;
 mod defaults;
 mod dial;

@@ -10,7 +10,10 @@ use std::{
 };
 
 use tokio::{task::JoinHandle, time::Instant};
-use tokio_postgres::{Client, Error, Row, types::ToSql};
+use tokio_postgres::{
+    Client, Error, Row,
+    types::{ToSql, Type},
+};
 
 use super::{
     Limits, Server,
@@ -110,6 +113,20 @@ impl Session {
     /// As [`Session::within`].
     pub async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
         self.within(&shown(sql), self.own().query(sql, params)).await
+    }
+
+    /// Every row of a statement, in one round trip and without a prepared statement: its parameters come with their types.
+    /// `what` names it in a failure.
+    ///
+    /// # Errors
+    /// As [`Session::within`].
+    pub async fn rows_once(
+        &self,
+        sql: &str,
+        params: &[(&(dyn ToSql + Sync), Type)],
+        what: &str,
+    ) -> Result<Vec<Row>, Failure> {
+        self.within(what, self.own().query_typed(sql, params)).await
     }
 
     /// The one row of a statement.

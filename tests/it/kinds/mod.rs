@@ -50,6 +50,7 @@ mod kubernetes_rollout;
 mod logs_arrive;
 mod manual;
 mod notify;
+mod postgres_compare;
 mod postgres_freeze;
 mod postgres_frozen;
 mod postgres_night;

@@ -1,0 +1,293 @@
+//! From parts that differ to the rows: smaller and smaller parts, then keys and digests of what is left, side against side.
+//!
+//! ```text
+//! part of some ten thousand rows ─ buckets by the key's hash ─ those that differ ─ … ─ a few hundred rows ─ key, digest
+//! ```
+
+use std::collections::BTreeMap;
+
+use futures_util::{
+    StreamExt, TryStreamExt,
+    future::{BoxFuture, try_join_all},
+    stream,
+};
+
+use super::{
+    super::Row,
+    plan::{Pair, Parts},
+    scan::{self, Region, Sum},
+    side::Side,
+};
+use crate::base::Failure;
+
+/// A key as its texts; of a table without one, the digest of the row.
+pub(super) type Key = Vec<Option<String>>;
+
+/// What is wrong with a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// Both have the key, with other values.
+    Changed,
+    /// The target lacks it.
+    Missing,
+    /// Only the target has it.
+    Extra,
+}
+
+impl Fault {
+    /// Its word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Missing => "missing",
+            Self::Extra => "extra",
+        }
+    }
+}
+
+/// A row that differs.
+#[derive(Debug, Clone)]
+pub(super) struct Wrong {
+    pub fault: Fault,
+    pub key: Key,
+    /// How many such rows: more than one only without a key.
+    pub times: i64,
+}
+
+/// The rows of a table that differ.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wrongs {
+    /// By kind: changed, missing, extra.
+    pub counts: [i64; 3],
+    /// There are more: not all parts were looked into.
+    pub is_least: bool,
+    /// The first of them, in the order of their kind and key.
+    pub rows: Vec<Wrong>,
+}
+
+impl Wrongs {
+    pub fn push(&mut self, wrong: Wrong) {
+        self.counts[wrong.fault as usize] += wrong.times;
+        self.keep(wrong);
+    }
+
+    fn keep(&mut self, wrong: Wrong) {
+        if self.rows.len() < KEPT {
+            self.rows.push(wrong);
+        }
+    }
+
+    /// Takes over what another region holds.
+    fn absorb(&mut self, other: Self) {
+        self.is_least |= other.is_least;
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+        other.rows.into_iter().for_each(|wrong| self.keep(wrong));
+    }
+
+    /// True where not every row that differs is in the list.
+    pub fn is_cut(&self) -> bool {
+        self.is_least || self.rows.len() >= KEPT
+    }
+
+    /// All of them.
+    pub fn total(&self) -> i64 {
+        self.counts.iter().sum()
+    }
+}
+
+/// Rows of a region from which on its keys are not fetched but told apart further.
+const LEAF: i64 = 4_000;
+/// Rows of a bucket when a region is told apart further.
+const FEW: i64 = 256;
+/// Bits more at each step.
+const STEP: u32 = 12;
+/// Bits of the key's hash at most.
+const MOST: u32 = 60;
+/// Regions that are looked into: what differs in more is told by number.
+const REGIONS: usize = 64;
+/// Rows whose keys are remembered, for a second look and to be shown.
+const KEPT: usize = 1_000;
+
+/// Finds the rows in the parts that differ.
+pub(super) async fn rows(
+    source: &Side,
+    target: &Side,
+    pair: &Pair,
+    (one, other): (&[Sum], &[Sum]),
+) -> Result<Wrongs, Failure> {
+    let differing: Vec<usize> = (0..one.len()).filter(|at| one[*at] != other[*at]).collect();
+    let weight = |parts: &[usize]| parts.iter().map(|at| one[*at].rows.max(other[*at].rows)).sum::<i64>();
+    let mut found = Wrongs { is_least: differing.len() > REGIONS, ..Wrongs::default() };
+    let looked_into = &differing[..differing.len().min(REGIONS)];
+    let regions: Vec<(Region, i64)> = match &pair.parts {
+        Parts::One => vec![(Region::default(), weight(looked_into))],
+        Parts::Ranges(_) => {
+            let region = |at: &usize| (Region { range: Some(*at), buckets: None }, weight(&[*at]));
+            looked_into.iter().map(region).collect()
+        }
+        Parts::Buckets(bits) => {
+            let values = looked_into.iter().filter_map(|at| i64::try_from(*at).ok()).collect();
+            vec![(Region { range: None, buckets: Some((*bits, values)) }, weight(looked_into))]
+        }
+    };
+    let asked = stream::iter(regions).map(|(region, weight)| within(source, target, pair, region, weight));
+    let all: Vec<Wrongs> = asked.buffer_unordered(source.width().min(target.width())).try_collect().await?;
+    all.into_iter().for_each(|wrongs| found.absorb(wrongs));
+    found.rows.sort_by(|a, b| (a.fault, &a.key).cmp(&(b.fault, &b.key)));
+    Ok(found)
+}
+
+// Boxed: the stream's own type would be too general to be sent.
+fn within<'a>(
+    source: &'a Side,
+    target: &'a Side,
+    pair: &'a Pair,
+    region: Region,
+    weight: i64,
+) -> BoxFuture<'a, Result<Wrongs, Failure>> {
+    Box::pin(narrowed(source, target, pair, region, weight))
+}
+
+async fn narrowed(
+    source: &Side,
+    target: &Side,
+    pair: &Pair,
+    mut region: Region,
+    mut weight: i64,
+) -> Result<Wrongs, Failure> {
+    let mut is_least = false;
+    while weight > LEAF {
+        let have = region.buckets.as_ref().map_or(0, |(bits, _)| *bits);
+        let wanted = (weight / FEW).max(2).ilog2() + 1;
+        let bits = (have + wanted.min(STEP)).min(MOST);
+        if bits <= have {
+            break;
+        }
+        let (one, other) =
+            tokio::try_join!(buckets(source, pair, &region, bits), buckets(target, pair, &region, bits))?;
+        let mut values = Vec::new();
+        weight = 0;
+        for value in one.keys().chain(other.keys().filter(|value| !one.contains_key(*value))) {
+            let (here, there) = (one.get(value), other.get(value));
+            if here == there {
+                continue;
+            }
+            let rows = here.map_or(0, |sum| sum.rows).max(there.map_or(0, |sum| sum.rows));
+            // Never more at once than fits; one bucket always.
+            if values.len() >= REGIONS || (weight + rows > LEAF && !values.is_empty()) {
+                is_least = true;
+                continue;
+            }
+            weight += rows;
+            values.push(*value);
+        }
+        if values.is_empty() {
+            return Ok(Wrongs::default());
+        }
+        region.buckets = Some((bits, values));
+    }
+    let (one, other) = tokio::try_join!(digests(source, pair, &region), digests(target, pair, &region))?;
+    Ok(Wrongs { is_least, ..merged(one, other) })
+}
+
+/// Rows of an answer that is under way.
+type Asked<'a, T> = BoxFuture<'a, Result<Vec<T>, Failure>>;
+
+async fn buckets(side: &Side, pair: &Pair, region: &Region, bits: u32) -> Result<BTreeMap<i64, Sum>, Failure> {
+    let pieces = side_pieces(side, pair, region);
+    let mut asked: Vec<Asked<'_, (i64, Sum)>> = Vec::new();
+    for piece in &pieces {
+        asked.push(Box::pin(scan::ask(side, pair, piece, region, bits)));
+    }
+    let all = try_join_all(asked).await?;
+    let mut sums: BTreeMap<i64, Sum> = BTreeMap::new();
+    for (bucket, sum) in all.into_iter().flatten() {
+        sums.entry(bucket).or_default().add(sum);
+    }
+    Ok(sums)
+}
+
+/// A range is read by its index at once; buckets are read page by page.
+fn side_pieces(side: &Side, pair: &Pair, region: &Region) -> Vec<super::plan::Piece> {
+    let half = pair.half(side.which);
+    let parts = if region.range.is_some() { Parts::One } else { pair.parts.clone() };
+    half.pieces(&parts, side.version())
+}
+
+/// Keys with the digests of their rows and how many there are.
+type Digests = BTreeMap<Key, BTreeMap<String, i64>>;
+
+async fn digests(side: &Side, pair: &Pair, region: &Region) -> Result<Digests, Failure> {
+    let half = pair.half(side.which);
+    let what = format!("reading keys of {}", pair.name);
+    let pieces = side_pieces(side, pair, region);
+    let mut asked: Vec<Asked<'_, Row>> = Vec::new();
+    for piece in &pieces {
+        let from = pair.from(half, piece, region);
+        let sql = if pair.key.is_empty() {
+            format!("SELECT ARRAY[{0}]::text[], {0}, count(*) {from} GROUP BY 2", half.digest)
+        } else {
+            format!("SELECT ARRAY[{}]::text[], {}, 1::bigint {from}", half.key_texts.join(", "), half.digest)
+        };
+        let what = &what;
+        asked.push(Box::pin(async move { side.rows(&sql, &[], what).await }));
+    }
+    let mut digests = Digests::new();
+    for row in try_join_all(asked).await?.iter().flatten() {
+        *digests.entry(row.get(0)).or_default().entry(row.get(1)).or_default() += row.get::<_, i64>(2);
+    }
+    Ok(digests)
+}
+
+/// Side against side: what both have goes, the rest is paired by its key.
+fn merged(mut source: Digests, mut target: Digests) -> Wrongs {
+    let mut found = Wrongs::default();
+    let keys: Vec<Key> = source.keys().chain(target.keys().filter(|key| !source.contains_key(*key))).cloned().collect();
+    for key in keys {
+        let (mut one, mut other) = (source.remove(&key).unwrap_or_default(), target.remove(&key).unwrap_or_default());
+        for (digest, here) in &mut one {
+            if let Some(there) = other.get_mut(digest) {
+                let both = (*here).min(*there);
+                *here -= both;
+                *there -= both;
+            }
+        }
+        let (here, there) = (one.values().sum::<i64>(), other.values().sum::<i64>());
+        let changed = here.min(there);
+        for (fault, times) in
+            [(Fault::Changed, changed), (Fault::Missing, here - changed), (Fault::Extra, there - changed)]
+        {
+            if times > 0 {
+                found.push(Wrong { fault, key: key.clone(), times });
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn side(rows: &[(&str, &str, i64)]) -> Digests {
+        let mut side = Digests::new();
+        for (key, digest, times) in rows {
+            *side.entry(vec![Some((*key).to_owned())]).or_default().entry((*digest).to_owned()).or_default() += times;
+        }
+        side
+    }
+
+    #[test]
+    fn rows_are_paired_by_key_and_counted() {
+        let found = merged(
+            side(&[("1", "a", 1), ("2", "b", 1), ("3", "c", 1), ("5", "x", 3)]),
+            side(&[("1", "a", 1), ("2", "B", 1), ("4", "d", 1), ("5", "x", 1)]),
+        );
+        assert_eq!(found.counts, [1, 3, 1]);
+        let told: Vec<_> = found.rows.iter().map(|row| (row.fault, row.key[0].clone().unwrap(), row.times)).collect();
+        assert!(told.contains(&(Fault::Changed, "2".into(), 1)) && told.contains(&(Fault::Missing, "5".into(), 2)));
+    }
+}

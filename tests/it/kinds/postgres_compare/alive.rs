@@ -1,0 +1,166 @@
+//! While the source is written to, between the looks of a step, and what is shown of rows.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use gonogo::base::Class;
+
+use super::{KIND, both, check, look, look_with, services, text};
+use crate::{
+    kinds::contract::env,
+    postgres::{Database, pair, unique},
+};
+
+const ROWS: &str =
+    "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT g, 'v' FROM generate_series(1, 2000) g";
+
+/// A subscription of the target; resolves when its tables are copied.
+async fn subscribed(source: &Database, target: &Database) -> String {
+    let name = unique("sub");
+    source.sql("CREATE PUBLICATION p FOR ALL TABLES").await;
+    source.sql(&format!("SELECT pg_create_logical_replication_slot('{name}', 'pgoutput')")).await;
+    let from = format!("host=127.0.0.1 port={} dbname={} user=postgres", source.cluster.port, source.name);
+    target
+        .sql(&format!(
+            "CREATE SUBSCRIPTION {name} CONNECTION '{from}' PUBLICATION p WITH (create_slot = false, slot_name = '{name}')"
+        ))
+        .await;
+    let ready = "SELECT count(*) FILTER (WHERE srsubstate <> 'r'), count(*) FROM pg_subscription_rel";
+    let until = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let row = target.rows(ready, &[]).await.remove(0);
+        if row.get::<_, i64>(0) == 0 && row.get::<_, i64>(1) > 0 {
+            return name;
+        }
+        assert!(tokio::time::Instant::now() < until, "the tables are not copied");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Rows that are on their way are no differences; one that never comes is, among a thousand that do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_is_written_to_is_compared_behind_a_marker() {
+    let (source, target) = pair("alive").await;
+    source.sql(ROWS).await;
+    target.sql("CREATE TABLE t (id int PRIMARY KEY, v text)").await;
+    subscribed(&source, &target).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = {
+        let (stop, client) = (stop.clone(), source.client().await);
+        tokio::spawn(async move {
+            let mut n = 0_i32;
+            while !stop.load(Ordering::Relaxed) {
+                n += 1;
+                let id = n % 1000 + 1000;
+                client.execute("UPDATE t SET v = $2 WHERE id = $1", &[&id, &format!("w{n}")]).await.unwrap();
+                client.execute("INSERT INTO t VALUES ($1, 'new')", &[&(10_000 + n)]).await.unwrap();
+            }
+            n
+        })
+    };
+    let services = services(env());
+    let with = text(&source, &target, "marker_wait = \"60s\"");
+    for _ in 0..3 {
+        let (seen, lines) = look(&services, &with).await;
+        let seen = seen.unwrap_or_else(|failure| panic!("{failure:?} {lines:?}"));
+        assert!(seen.line.contains("provisional: transactions ran at the source meanwhile"), "{}", seen.line);
+        assert!(!seen.evidence["provisional"].is_null());
+    }
+    let (failure, _) = look(&services, &text(&source, &target, "marker_wait = \"60s\"\nfinal = true")).await;
+    let failure = failure.unwrap_err();
+    assert_eq!(failure.class, Class::NotYet);
+    assert!(failure.message.contains("the answer is provisional"), "{failure:?}");
+    target
+        .sql("UPDATE t SET v = 'wrong' WHERE id = 5; DELETE FROM t WHERE id = 6; INSERT INTO t VALUES (0, 'x')")
+        .await;
+    let (failure, lines) = look(&services, &with).await;
+    assert_eq!(
+        failure.unwrap_err().message,
+        "1 of 1 table differs: public.t: 1 changed, 1 missing, 1 extra",
+        "{lines:?}"
+    );
+    for row in ["changed id=5 (v)", "missing id=6", "extra id=0"] {
+        assert!(lines.contains(&format!("public.t: {row}")), "{row}: {lines:?}");
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert!(writer.await.unwrap() > 10, "nothing was written");
+}
+
+/// A subscription that stands still is behind: that is said, and nothing is compared before it has caught up.
+#[tokio::test]
+async fn a_target_that_is_behind_is_not_compared() {
+    let (source, target) = pair("behind").await;
+    source.sql(ROWS).await;
+    target.sql("CREATE TABLE t (id int PRIMARY KEY, v text)").await;
+    let name = subscribed(&source, &target).await;
+    // It applies nothing while the table is locked, but is still there.
+    let locker = target.client().await;
+    locker.batch_execute("BEGIN; LOCK TABLE t IN EXCLUSIVE MODE").await.unwrap();
+    source.sql("UPDATE t SET v = 'w' WHERE id = 1").await;
+    let services = services(env());
+    let (failure, _) = look(&services, &text(&source, &target, "marker_wait = \"300ms\"")).await;
+    let failure = failure.unwrap_err();
+    assert_eq!(failure.class, Class::NotYet, "{failure:?}");
+    assert!(failure.message.contains("bytes of log behind the source"), "{failure:?}");
+    locker.batch_execute("COMMIT").await.unwrap();
+    let (seen, _) = look(&services, &text(&source, &target, "marker_wait = \"60s\"")).await;
+    seen.unwrap();
+    target.sql(&format!("ALTER SUBSCRIPTION {name} DISABLE")).await;
+}
+
+/// Between two looks only what may have changed is added up again. (Clusters of its own: any transaction in one counts.)
+#[tokio::test]
+async fn it_remembers_while_nobody_has_committed_anything() {
+    let (one, other) =
+        (crate::postgres::Cluster::start(&["autovacuum=off"]), crate::postgres::Cluster::start(&["autovacuum=off"]));
+    for cluster in [&one, &other] {
+        cluster.client("postgres").await.batch_execute(ROWS).await.unwrap();
+    }
+    let services = services(env());
+    let with = format!("source = \"{}\"\ntarget = \"{}\"", one.url("postgres"), other.url("postgres"));
+    let same = check(KIND, &with, &services);
+    let remembered = async || look_with(&*same).await.0.unwrap().evidence["remembered"].as_u64().unwrap();
+    assert_eq!([remembered().await, remembered().await], [0, 1]);
+    // One side changed elsewhere: the other side's sum still counts.
+    other
+        .client("postgres")
+        .await
+        .batch_execute("CREATE TABLE IF NOT EXISTS t (id int); SELECT txid_current()")
+        .await
+        .unwrap();
+    assert_eq!([remembered().await, remembered().await], [0, 1]);
+    other.client("postgres").await.batch_execute("UPDATE t SET v = 'w' WHERE id = 77").await.unwrap();
+    let (failure, lines) = look_with(&*same).await;
+    assert_eq!(failure.unwrap_err().message, "1 of 1 table differs: public.t: 1 changed");
+    assert!(lines.contains(&"public.t: changed id=77 (v)".to_owned()));
+    // A difference is found again from what is remembered, too.
+    let (failure, _) = look_with(&*same).await;
+    failure.unwrap_err();
+    other.client("postgres").await.batch_execute("UPDATE t SET v = 'v' WHERE id = 77").await.unwrap();
+    assert_eq!(remembered().await, 0);
+}
+
+/// Values only where they are asked for; keys always; never more rows than asked.
+#[tokio::test]
+async fn values_are_shown_on_request_only() {
+    let (source, target) = pair("values").await;
+    both(&source, &target, ROWS).await;
+    target.sql("UPDATE t SET v = 'secret-there' WHERE id <= 300; DELETE FROM t WHERE id = 2000").await;
+    source.sql("UPDATE t SET v = 'secret-here' WHERE id <= 300").await;
+    let services = services(env());
+    let (failure, lines) = look(&services, &text(&source, &target, "shown = 4")).await;
+    let failure = failure.unwrap_err();
+    assert!(!format!("{failure:?} {lines:?}").contains("secret"), "{failure:?} {lines:?}");
+    assert_eq!(failure.message, "1 of 1 table differs: public.t: 300 changed, 1 missing");
+    let rows: Vec<&String> = lines.iter().filter(|line| line.contains("id=")).collect();
+    assert_eq!(rows.len(), 4, "{lines:?}");
+    assert!(rows.iter().any(|line| line.contains("missing id=2000")), "one of each kind is shown: {lines:?}");
+    let (_, lines) = look(&services, &text(&source, &target, "shown = 1\nshow_values = true")).await;
+    let shown = "public.t: changed id=1 (v: secret-here at the source, secret-there at the target)";
+    assert!(lines.contains(&shown.to_owned()), "{lines:?}");
+}
