@@ -385,7 +385,7 @@ impl Check for Lag {
     }
 
     fn fence<'a>(&'a self) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {
-        words::fence(&self.services, self.target.as_ref().unwrap_or(&self.source))
+        words::fences(&self.services, [Some(&self.source), self.target.as_ref()])
     }
 
     fn check<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<Seen, Failure>> {

@@ -27,6 +27,16 @@ pub(super) fn database(params: &mut Params<'_>, key: &'static str) -> TextOrSecr
     params.opt_secret(key).unwrap_or_else(|| TextOrSecret::Text(String::new()))
 }
 
+/// A duration that is some time.
+pub(super) fn longer_than_nothing(params: &mut Params<'_>, key: &'static str, default: Duration) -> Duration {
+    let time = params.opt_duration(key).unwrap_or(default);
+    if time.is_zero() {
+        let at = params.place_of(key);
+        params.mistake(at, format!("`{key}` must be longer than nothing"), "no time at all", None);
+    }
+    time
+}
+
 /// A size such as `1 MiB`.
 pub(super) fn size(params: &mut Params<'_>, key: &'static str) -> Option<u64> {
     let text = params.opt_text(key)?;
@@ -126,8 +136,18 @@ pub(super) fn fence<'a>(
     services: &'a Services,
     database: &'a TextOrSecret,
 ) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {
-    let _ = (services, database);
-    Box::pin(async { Ok(None) })
+    Box::pin(async move { services.postgres.fence(database).await.map(Some) })
+}
+
+/// The fence of a kind with several; one that is left out is not asked.
+pub(super) fn fences<'a>(
+    services: &'a Services,
+    databases: [Option<&'a TextOrSecret>; 2],
+) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {
+    Box::pin(async move {
+        let databases = databases.into_iter().flatten().collect::<Vec<_>>();
+        services.postgres.fences(&databases).await
+    })
 }
 
 /// What was captured, typed.

@@ -118,6 +118,10 @@ fn env_of(env: &Env) -> EnvOutline {
         fence.extend(aws.region.clone());
     }
     fence.extend(env.heroku.iter().map(|heroku| format!("app {}", heroku.app)));
+    fence.extend(env.databases.iter().map(|(secret, wanted)| {
+        let name = wanted.name.as_deref().unwrap_or("any");
+        format!("database {name} by {secret}")
+    }));
     EnvOutline { name: env.name.clone(), kind: env.kind, confirm: env.confirm.clone(), fence }
 }
 

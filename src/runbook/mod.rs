@@ -23,8 +23,8 @@ pub use canonical::canonical;
 pub use mistakes::{Code, Diagnostic, Diagnostics, Severity, nearest};
 
 pub use model::{
-    AwsEnv, Clocks, DnsEnv, Env, EnvKind, HerokuEnv, HttpEnv, KindTable, Lack, OnFail, Person, Retry, Rollback,
-    Runbook, SandboxEnv, Scalar, SecretRef, SecretSource, Step, Stop, Watch, Window,
+    AwsEnv, Clocks, DatabaseEnv, DnsEnv, Env, EnvKind, HerokuEnv, HttpEnv, KindTable, Lack, OnFail, Person, Retry,
+    Rollback, Runbook, SandboxEnv, Scalar, SecretRef, SecretSource, Step, Stop, Watch, Window,
 };
 pub use parse::{MAX_BYTES, MAX_STEPS, Parsed, parse};
 pub use resolve::Resolver;

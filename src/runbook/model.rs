@@ -109,6 +109,8 @@ pub struct Env {
     pub aws: Option<AwsEnv>,
     /// `heroku = { … }`.
     pub heroku: Option<HerokuEnv>,
+    /// `databases = { … }`: the fence around databases, by the name of the secret that leads there.
+    pub databases: BTreeMap<String, DatabaseEnv>,
     /// `dns = { … }`: where to ask.
     pub dns: DnsEnv,
     /// `http = { … }`: how to reach web servers.
@@ -150,6 +152,17 @@ pub struct HerokuEnv {
     pub endpoint: Option<String>,
     /// Name of the secret that holds the token; else `HEROKU_API_KEY`, else netrc.
     pub token: Option<String>,
+}
+
+/// Which database a secret must lead to; what is left out may be anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DatabaseEnv {
+    /// The host as the connection string names it; `*` is any text, `?` any one character.
+    pub host: Option<String>,
+    /// The database's own name.
+    pub name: Option<String>,
+    /// The cluster's system identifier (`pg_control_system()`), the same for a primary and its standbys.
+    pub system: Option<String>,
 }
 
 /// Where DNS is asked.

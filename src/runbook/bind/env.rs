@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Code, Diagnostic, Diagnostics, Entry, Fields, Kind, Known, as_table, entries,
+    Code, Diagnostic, Diagnostics, Entry, Fields, Kind, Known, as_table, databases, entries,
     fields::{self, bad_value},
     head,
 };
@@ -17,7 +17,7 @@ use crate::{
 
 const KINDS: [(&str, EnvKind); 3] =
     [("sandbox", EnvKind::Sandbox), ("rehearsal", EnvKind::Rehearsal), ("live", EnvKind::Live)];
-const KEYS: &[&str] = &["kind", "confirm", "aws", "heroku", "dns", "http", "sandbox", "faults", "vars"];
+const KEYS: &[&str] = &["kind", "confirm", "aws", "heroku", "databases", "dns", "http", "sandbox", "faults", "vars"];
 
 pub(super) fn envs(top: &Fields<'_>, known: &Known<'_>, d: &mut Diagnostics) -> Vec<Env> {
     let list = entries(top, "env", d);
@@ -41,6 +41,7 @@ fn env(entry: &Entry, known: &Known<'_>, d: &mut Diagnostics) -> Option<Env> {
     let confirm = confirm(&fields, kind, d);
     let aws = aws(&fields, d);
     let heroku = heroku(&fields, known, d);
+    let databases = databases::databases(&fields, known, d);
     let dns = dns(&fields, d);
     let http = http(&fields, d);
     let sandbox = sandbox(&fields, d);
@@ -72,7 +73,7 @@ fn env(entry: &Entry, known: &Known<'_>, d: &mut Diagnostics) -> Option<Env> {
     }
     let vars = head::vars(fields.table("vars", d), d);
     let span = entry.key_span.clone();
-    Some(Env { name: name?, span, kind: kind?, confirm, aws, heroku, dns, http, sandbox, vars })
+    Some(Env { name: name?, span, kind: kind?, confirm, aws, heroku, databases, dns, http, sandbox, vars })
 }
 
 fn confirm(fields: &Fields<'_>, kind: Option<EnvKind>, d: &mut Diagnostics) -> String {

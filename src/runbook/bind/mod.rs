@@ -2,6 +2,7 @@
 //! checked for their grammar here and for their existence in `meaning`.
 
 mod contradictions;
+mod databases;
 mod env;
 mod fields;
 mod head;

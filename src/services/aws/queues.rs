@@ -206,6 +206,7 @@ mod tests {
             confirm: "test".into(),
             aws: Some(there),
             heroku: None,
+            databases: std::collections::BTreeMap::new(),
             dns: DnsEnv::default(),
             http: HttpEnv::default(),
             sandbox: SandboxEnv::default(),

@@ -1,5 +1,5 @@
-//! What a connection string leaves out and the surroundings say: the `PG*` variables, the service file, `.pgpass`
-//! (<https://www.postgresql.org/docs/current/libpq-envars.html>, `libpq-pgservice.html`, `libpq-pgpass.html`).
+//! What a connection string leaves out and the surroundings say: the `PG*` variables
+//! (<https://www.postgresql.org/docs/current/libpq-envars.html>). The files are in `files`.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -56,7 +56,7 @@ impl Variables {
         value.filter(|value| !value.is_empty())
     }
 
-    fn home(&self) -> Option<PathBuf> {
+    pub fn home(&self) -> Option<PathBuf> {
         self.get("HOME").map(PathBuf::from)
     }
 

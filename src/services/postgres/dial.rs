@@ -237,7 +237,7 @@ async fn session(way: &Way, host: &HostAt, target: &Target) -> Result<Dialled, T
         Binding::Prefer => config::ChannelBinding::Prefer,
         Binding::Require => config::ChannelBinding::Require,
     });
-    if let Some(password) = &target.password {
+    if let Some(password) = &host.password {
         config.password(password.expose());
     }
     if let Some(options) = &target.options {

@@ -35,6 +35,7 @@ pub(super) fn certificate(why: &rustls::CertificateError) -> String {
     use rustls::CertificateError as E;
     match why {
         E::UnknownIssuer => "no authority that is trusted issued it".into(),
+        E::BadSignature => "no authority that is trusted issued it: one has the issuer's name and another key".into(),
         E::NotValidForName | E::NotValidForNameContext { .. } => {
             format!("it is for another name ({why})")
         }
@@ -68,7 +69,9 @@ fn told(failure: Failure, db: &DbError) -> Failure {
     let within =
         [("schema", db.schema()), ("table", db.table()), ("column", db.column()), ("constraint", db.constraint())];
     let named = within.iter().filter_map(|(what, name)| name.map(|name| format!("{what} {name}"))).collect::<Vec<_>>();
-    if named.is_empty() { failure } else { failure.because(named.join(", ")) }
+    let failure = if named.is_empty() { failure } else { failure.because(named.join(", ")) };
+    // Which function it was in.
+    db.where_().into_iter().flat_map(str::lines).take(4).fold(failure, |f, place| f.because(format!("in {place}")))
 }
 
 fn hinted(failure: Failure, code: &str) -> Failure {

@@ -15,6 +15,8 @@ pub mod counters;
 mod defaults;
 mod dial;
 mod errors;
+mod fence;
+mod files;
 pub mod freeze;
 pub mod grants;
 mod open;
@@ -51,7 +53,7 @@ use defaults::Variables;
 pub use errors::sqlstate;
 pub use pooler::{PoolMode, Pooler};
 pub use session::Session;
-pub use tokio_postgres::{Row, types, types::ToSql};
+pub use tokio_postgres::{Row, SimpleQueryMessage, types, types::ToSql};
 
 /// How long a session may be used, and what ends it early.
 #[derive(Debug, Clone)]
@@ -79,6 +81,8 @@ pub struct Server {
     pub user: String,
     /// `db.example:5432`, or the path of the socket.
     pub place: String,
+    /// The host as the connection string names it.
+    pub host: String,
     /// It is a standby.
     pub in_recovery: bool,
     /// A transaction is read-only there unless it says otherwise: a standby, or a frozen database or role.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    Limits, PoolMode, Pooler, Postgres, Session, address,
+    Limits, Pooler, Postgres, Session, address,
     dial::{Dialler, Trouble},
+    files, pooler,
     target::{Attributes, HostAt, Target},
     tls,
 };
@@ -34,9 +35,17 @@ impl Postgres {
         };
         let wrong = |why: String| Failure::new(Class::Misconfigured, format!("{what}: {why}"));
         let mut settings = address::parse(text.expose()).map_err(wrong)?;
+        files::service(&mut settings, &self.variables).await.map_err(wrong)?;
         self.variables.fill(&mut settings);
-        let target = Target::new(&settings, self.variables.user()).map_err(wrong)?;
-        if let Some(password) = &target.password {
+        let mut target = Target::new(&settings, self.variables.user()).map_err(wrong)?;
+        if target.hosts.iter().all(|host| host.password.is_none()) {
+            let passwords = files::Passwords::read(&settings, &self.variables).await;
+            for host in &mut target.hosts {
+                host.password = passwords.of(host, &target.database, &target.user);
+            }
+            target.unused = passwords.unused;
+        }
+        for password in target.hosts.iter().filter_map(|host| host.password.as_ref()) {
             services.secrets.learn(password);
         }
         Ok(target)
@@ -52,15 +61,20 @@ impl Postgres {
         let target = self.target(database).await?;
         let config = tls::config(&target.tls, self.env.http.ca.as_deref(), &self.variables).await?;
         let dialler = Dialler { target: &target, config, env: &self.env, http: &self.http };
-        if target.attributes != Attributes::PreferStandby {
-            return one_of(&dialler, target.attributes, limits, reads).await;
-        }
-        match one_of(&dialler, Attributes::Standby, limits, reads).await {
-            Err(failure) if failure.class == Class::FailedNothingDone => {
-                one_of(&dialler, Attributes::Any, limits, reads).await
+        let session = if target.attributes == Attributes::PreferStandby {
+            match one_of(&dialler, Attributes::Standby, limits, reads).await {
+                Err(failure) if failure.class == Class::FailedNothingDone => {
+                    one_of(&dialler, Attributes::Any, limits, reads).await
+                }
+                other => other,
             }
-            other => other,
-        }
+        } else {
+            one_of(&dialler, target.attributes, limits, reads).await
+        };
+        session.map_err(|failure| match (&target.unused, failure.class) {
+            (Some(why), Class::Denied) => failure.because(why),
+            _ => failure,
+        })
     }
 }
 
@@ -97,8 +111,13 @@ async fn admitted(
     reads: bool,
 ) -> Result<Session, Trouble> {
     let dialled = dialler.dial(host).await?;
-    let session = Session::new(dialled, dialler.target, limits.clone(), reads);
-    let session = session.begun().await.map_err(Trouble::Refused)?;
+    let mut session = Session::new(dialled, dialler.target, limits.clone(), reads);
+    session.met().await.map_err(Trouble::Refused)?;
+    if let Some(why) = pooler::suspected(&session, host) {
+        let mode = pooler::mode(dialler, host, &session).await;
+        session.server.pooler = Some(Pooler { mode, why });
+    }
+    session.bounded().await.map_err(Trouble::Refused)?;
     match unsuitable(&session, wanted) {
         None => Ok(session),
         Some(why) => {
@@ -133,31 +152,34 @@ fn unsuitable(session: &Session, wanted: Attributes) -> Option<&'static str> {
 }
 
 impl Session {
-    /// Learns who answers and bounds what the session may do.
-    async fn begun(mut self) -> Result<Self, Failure> {
+    /// Learns who answers. One message each: through a pooler two may reach two servers.
+    async fn met(&mut self) -> Result<(), Failure> {
         let asked = "SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4, \
              pg_catalog.current_database()::pg_catalog.text, current_user::pg_catalog.text, \
              pg_catalog.pg_is_in_recovery(), \
              pg_catalog.current_setting('default_transaction_read_only')::pg_catalog.bool, \
              pg_catalog.pg_backend_pid()";
         let system = "SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system()";
-        let (row, system) = tokio::join!(self.row(asked, &[]), self.row(system, &[]));
+        let (row, system) = tokio::join!(self.at_once(asked), self.at_once(system));
         let row = row.map_err(nothing_done)?;
         // Not everybody may ask everywhere.
         self.server.system_identifier = system.ok().map(|row| row.get(0));
-        let process: i32 = row.get(5);
-        if self.greeted() != Some(process) {
-            let why = "the process that answers is not the one that the greeting named".into();
-            self.server.pooler = Some(Pooler { mode: PoolMode::Unknown, why });
-        }
-        let version: i32 = row.get(0);
-        self.server.version = u32::try_from(version).unwrap_or(0);
+        self.server.version = u32::try_from(row.get::<_, i32>(0)).unwrap_or(0);
         self.server.database = row.get(1);
         self.server.user = row.get(2);
         self.server.in_recovery = row.get(3);
         self.server.read_only = self.server.in_recovery || row.get(4);
-        let left = self.limits().deadline.saturating_duration_since(Instant::now()) + GRACE;
-        let left = left.as_millis().min(u128::from(i32::MAX.unsigned_abs()));
+        self.process = row.get(5);
+        Ok(())
+    }
+
+    /// Bounds what the session may do, where its settings are its own. Through a pooler that gives the server's session to
+    /// others they would reach these others: there our own deadline and the request to cancel have to do.
+    async fn bounded(&self) -> Result<(), Failure> {
+        if !self.keeps_settings() {
+            return Ok(());
+        }
+        let left = self.left_at_server();
         let read_only = if self.reads() { "on" } else { "off" };
         let bounds = format!(
             "SET default_transaction_read_only = {read_only}; SET statement_timeout = {left}; \
@@ -171,8 +193,13 @@ impl Session {
             }
         };
         let (bound, ()) = tokio::join!(self.batch(&bounds), look);
-        bound.map_err(nothing_done)?;
-        Ok(self)
+        bound.map_err(nothing_done)
+    }
+
+    /// Milliseconds until the server shall give up by itself.
+    pub(super) fn left_at_server(&self) -> u128 {
+        let left = self.limits().deadline.saturating_duration_since(Instant::now()) + GRACE;
+        left.as_millis().min(u128::from(i32::MAX.unsigned_abs()))
     }
 }
 

@@ -203,7 +203,7 @@ impl Postgres {
             quote(&target.database),
             quote(&target.user)
         );
-        if let Some(password) = &target.password {
+        if let Some(password) = target.hosts.iter().find_map(|host| host.password.as_ref()) {
             let _ = write!(text, " password={}", quote(password.expose()));
         }
         let mode = match target.tls.mode {

@@ -11,12 +11,13 @@ use std::{
 
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_postgres::{
-    Client, Error, Row,
+    Client, Error, Row, SimpleQueryMessage,
     types::{ToSql, Type},
 };
+use tokio_util::bytes::BytesMut;
 
 use super::{
-    Limits, Server,
+    Limits, PoolMode, Server,
     dial::{Dialled, Way},
     errors,
     target::Target,
@@ -42,6 +43,8 @@ pub struct Session {
     limits: Limits,
     /// The process that the greeting named.
     greeted: Option<i32>,
+    /// The process that answered first.
+    pub(super) process: i32,
     /// Calls that were begun and whose end was not seen.
     open: AtomicUsize,
     /// Somebody works with the library's client directly: what it does is not counted.
@@ -66,13 +69,26 @@ impl Session {
             database: target.database.clone(),
             user: target.user.clone(),
             place: host.shown(),
+            host: host.name.clone(),
             in_recovery: false,
             read_only: false,
             pooler: None,
             system_identifier: None,
         };
         let (open, lent) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Self { client: Some(client), server, reads, way, limits, greeted: process, open, lent, ended, task: Some(task) }
+        Self {
+            client: Some(client),
+            server,
+            reads,
+            way,
+            limits,
+            greeted: process,
+            process: 0,
+            open,
+            lent,
+            ended,
+            task: Some(task),
+        }
     }
 
     /// True where its transactions are read-only unless they say otherwise.
@@ -112,7 +128,31 @@ impl Session {
     /// # Errors
     /// As [`Session::within`].
     pub async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
-        self.within(&shown(sql), self.own().query(sql, params)).await
+        if self.keeps_settings() {
+            return self.within(&shown(sql), self.own().query(sql, params)).await;
+        }
+        let typed = typed(params);
+        self.within(&shown(sql), self.own().query_typed(sql, &typed)).await
+    }
+
+    /// The one row of a statement without parameters, asked in one message.
+    pub(super) async fn at_once(&self, sql: &str) -> Result<Row, Failure> {
+        self.within(&shown(sql), self.own().query_typed_one(sql, &[])).await
+    }
+
+    /// True where the server's session is ours until we go: its settings and prepared statements hold.
+    #[must_use]
+    pub fn keeps_settings(&self) -> bool {
+        self.server.pooler.as_ref().is_none_or(|pooler| pooler.mode == PoolMode::Session)
+    }
+
+    /// Begins a transaction that only reads, with the server's statement timeout within it; it holds through a pooler too.
+    ///
+    /// # Errors
+    /// As [`Session::within`].
+    pub async fn begin_to_read(&self, statement: Duration) -> Result<(), Failure> {
+        let least = statement.as_millis().min(self.left_at_server()).max(1);
+        self.batch(&format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {least}")).await
     }
 
     /// Every row of a statement, in one round trip and without a prepared statement: its parameters come with their types.
@@ -149,7 +189,11 @@ impl Session {
     /// # Errors
     /// As [`Session::within`].
     pub async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Failure> {
-        self.within(&shown(sql), self.own().execute(sql, params)).await
+        if self.keeps_settings() {
+            return self.within(&shown(sql), self.own().execute(sql, params)).await;
+        }
+        let typed = typed(params);
+        self.within(&shown(sql), self.own().execute_typed(sql, &typed)).await
     }
 
     /// Runs statements in one message: without `BEGIN` they are one transaction.
@@ -158,6 +202,14 @@ impl Session {
     /// As [`Session::within`].
     pub async fn batch(&self, sql: &str) -> Result<(), Failure> {
         self.within(&shown(sql), self.own().batch_execute(sql)).await
+    }
+
+    /// Runs statements as [`Session::batch`] does; what they answer, every value as text.
+    ///
+    /// # Errors
+    /// As [`Session::within`].
+    pub async fn texts(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, Failure> {
+        self.within(&shown(sql), self.own().simple_query(sql)).await
     }
 
     /// Waits for a call of [`Session::client`], not past the deadline and not past a cancellation; then the server is
@@ -235,6 +287,39 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.finish();
     }
+}
+
+/// Parameters with the types that they can be sent as, for a statement without a name: a pooler may give each message to
+/// another server, where a prepared statement is not known. Text stays unknown, so that the server finds its type.
+fn typed<'p>(params: &[&'p (dyn ToSql + Sync)]) -> Vec<(&'p (dyn ToSql + Sync), Type)> {
+    const TYPES: [Type; 20] = [
+        Type::UNKNOWN,
+        Type::TEXT,
+        Type::BOOL,
+        Type::INT8,
+        Type::INT4,
+        Type::INT2,
+        Type::OID,
+        Type::FLOAT8,
+        Type::FLOAT4,
+        Type::CHAR,
+        Type::BYTEA,
+        Type::PG_LSN,
+        Type::TIMESTAMPTZ,
+        Type::TEXT_ARRAY,
+        Type::NAME_ARRAY,
+        Type::INT8_ARRAY,
+        Type::INT4_ARRAY,
+        Type::OID_ARRAY,
+        Type::BOOL_ARRAY,
+        Type::FLOAT8_ARRAY,
+    ];
+    let fits = |param: &(dyn ToSql + Sync), kind: &Type| param.to_sql_checked(kind, &mut BytesMut::new()).is_ok();
+    let of = |param: &&'p (dyn ToSql + Sync)| {
+        let kind = TYPES.into_iter().find(|kind| fits(*param, kind)).unwrap_or(Type::UNKNOWN);
+        (*param, kind)
+    };
+    params.iter().map(of).collect()
 }
 
 /// The beginning of a statement, for a failure.

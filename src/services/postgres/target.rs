@@ -9,7 +9,7 @@ use crate::base::{Secret, clean_line};
 /// The port that `PostgreSQL` listens at.
 const PORT: u16 = 5432;
 /// Where packages put the server's socket: Debian's and the original's.
-const SOCKETS: &[&str] = &["/var/run/postgresql", "/tmp"];
+pub(super) const SOCKETS: &[&str] = &["/var/run/postgresql", "/tmp"];
 
 /// Where and how to connect.
 #[derive(Clone)]
@@ -20,8 +20,6 @@ pub(super) struct Target {
     pub user: String,
     /// The database.
     pub database: String,
-    /// The password, where one was given.
-    pub password: Option<Secret>,
     /// `options`: settings for the server's command line.
     pub options: Option<String>,
     /// What the server shows as the client's name.
@@ -36,6 +34,8 @@ pub(super) struct Target {
     pub tls: TlsWish,
     /// Whether the password's proof is bound to the TLS connection.
     pub binding: Binding,
+    /// Why a `.pgpass` that is there was not used.
+    pub unused: Option<String>,
 }
 
 /// One host of the list.
@@ -47,6 +47,8 @@ pub(super) struct HostAt {
     pub at: At,
     /// Its port.
     pub port: u16,
+    /// Its password: the string's, or a line of `.pgpass`.
+    pub password: Option<Secret>,
 }
 
 /// Where a host is.
@@ -144,7 +146,6 @@ impl Target {
         Ok(Self {
             hosts: hosts(settings)?,
             database,
-            password: settings.get("password").map(|word| Secret::new(word.to_owned())),
             options: settings.get("options").map(str::to_owned),
             application: settings.get("application_name").unwrap_or("gonogo").to_owned(),
             timeout: timeout.filter(|time| !time.is_zero()),
@@ -170,6 +171,7 @@ impl Target {
                 &[("disable", Binding::Disable), ("prefer", Binding::Prefer), ("require", Binding::Require)],
             )?,
             user,
+            unused: None,
         })
     }
 }
@@ -290,7 +292,8 @@ fn hosts(settings: &Settings) -> Result<Vec<HostAt>, String> {
                 At::Address(address) => address.to_string(),
                 At::Folder(folder) => folder.display().to_string(),
             });
-            Ok(HostAt { name, at, port })
+            let password = settings.get("password").map(|word| Secret::new(word.to_owned()));
+            Ok(HostAt { name, at, port, password })
         })
         .collect()
 }

@@ -46,6 +46,7 @@ impl Ours {
             confirm: "bench".into(),
             aws: None,
             heroku: None,
+            databases: BTreeMap::new(),
             dns: DnsEnv::default(),
             http: HttpEnv::default(),
             sandbox: SandboxEnv::default(),

@@ -41,6 +41,7 @@ pub fn env_of(aws: AwsEnv) -> Env {
         confirm: "test".into(),
         aws: Some(aws),
         heroku: None,
+        databases: std::collections::BTreeMap::new(),
         dns: DnsEnv::default(),
         http: HttpEnv::default(),
         sandbox: SandboxEnv::default(),

@@ -33,6 +33,7 @@ pub fn env() -> Env {
         confirm: "test".into(),
         aws: None,
         heroku: None,
+        databases: std::collections::BTreeMap::new(),
         dns: DnsEnv::default(),
         http: HttpEnv::default(),
         sandbox: SandboxEnv::default(),

@@ -249,3 +249,26 @@ async fn clusters_tell_themselves_apart() {
     assert!(old.system_identifier.is_some() && old.system_identifier != new.system_identifier, "{old:?} {new:?}");
     assert!(old.pooler.is_none() && new.pooler.is_none(), "{old:?}");
 }
+
+/// A server that has no connection left says so; nothing was done, and it can be tried again.
+#[tokio::test]
+async fn a_full_server_has_done_nothing() {
+    let cluster = Cluster::start(&["max_connections=4", "superuser_reserved_connections=0", "max_wal_senders=0"]);
+    let services = services(env());
+    let url = text(cluster.url("postgres"));
+    let mut held = Vec::new();
+    let failure = loop {
+        match services.postgres.connect(&url, &limits(20)).await {
+            Ok(session) => held.push(session),
+            Err(failure) => break failure,
+        }
+        assert!(held.len() <= 4, "the server is larger than it was made");
+    };
+    assert_eq!(failure.class, Class::FailedNothingDone, "{failure:?}");
+    assert!(failure.causes.contains(&"SQLSTATE 53300".to_owned()) && failure.hint.is_some(), "{failure:?}");
+    drop(held);
+    let begun = Instant::now();
+    while services.postgres.connect(&url, &limits(20)).await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "sessions were left behind");
+    }
+}

@@ -73,6 +73,7 @@ async fn world() -> Dns {
         confirm: "test".into(),
         aws: None,
         heroku: None,
+        databases: std::collections::BTreeMap::new(),
         dns: DnsEnv { resolvers, port: Some(port), ..DnsEnv::default() },
         http: HttpEnv::default(),
         sandbox: SandboxEnv::default(),
