@@ -63,6 +63,8 @@ mod logs_arrive;
 mod manual;
 mod notify;
 #[cfg(feature = "postgres")]
+mod postgres_analyze;
+#[cfg(feature = "postgres")]
 mod postgres_compare;
 #[cfg(feature = "postgres")]
 mod postgres_end;
@@ -71,7 +73,11 @@ mod postgres_freeze;
 #[cfg(feature = "postgres")]
 mod postgres_frozen;
 #[cfg(feature = "postgres")]
+mod postgres_headroom;
+#[cfg(feature = "postgres")]
 mod postgres_proof;
+#[cfg(feature = "postgres")]
+mod postgres_query;
 #[cfg(feature = "postgres")]
 mod postgres_replication_lag;
 #[cfg(feature = "postgres")]
@@ -211,11 +217,17 @@ pub static ALL: &[&Kind] = &[
     &manual::KIND,
     &notify::KIND,
     #[cfg(feature = "postgres")]
+    &postgres_analyze::KIND,
+    #[cfg(feature = "postgres")]
     &postgres_compare::KIND,
     #[cfg(feature = "postgres")]
     &postgres_freeze::KIND,
     #[cfg(feature = "postgres")]
     &postgres_frozen::KIND,
+    #[cfg(feature = "postgres")]
+    &postgres_headroom::KIND,
+    #[cfg(feature = "postgres")]
+    &postgres_query::KIND,
     #[cfg(feature = "postgres")]
     &postgres_replication_lag::KIND,
     #[cfg(feature = "postgres")]

@@ -230,7 +230,7 @@ impl Check for Reverse {
     }
 
     fn fence<'a>(&'a self) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {
-        words::fence(&self.services, &self.target)
+        words::fences(&self.services, [Some(&self.source), Some(&self.target)])
     }
 
     fn check<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<Seen, Failure>> {
@@ -254,7 +254,7 @@ impl Action for Reverse {
     }
 
     fn fence<'a>(&'a self) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {
-        words::fence(&self.services, &self.target)
+        words::fences(&self.services, [Some(&self.source), Some(&self.target)])
     }
 
     fn capture<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<Json, Failure>> {

@@ -217,7 +217,7 @@ impl Check for Sequences {
     }
 
     fn fence<'a>(&'a self) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {
-        words::fence(&self.services, &self.target)
+        words::fences(&self.services, [Some(&self.source), Some(&self.target)])
     }
 
     fn check<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<Seen, Failure>> {
@@ -249,7 +249,7 @@ impl Action for Sequences {
     }
 
     fn fence<'a>(&'a self) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {
-        words::fence(&self.services, &self.target)
+        words::fences(&self.services, [Some(&self.source), Some(&self.target)])
     }
 
     fn capture<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<Json, Failure>> {
