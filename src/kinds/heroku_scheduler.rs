@@ -143,14 +143,18 @@ impl Switch {
             }
         }
         let said = owner::word(cx).await?;
-        let evidence = json!({ "who": said.who, "value": said.value, "addons": found.names() });
+        let mut evidence = owner::kept(&said);
+        evidence["addons"] = json!(found.names());
+        let open = owner::left_open(&said);
         if self.on {
-            return Ok(Done::new(format!("Heroku Scheduler of {app} is on again, says {}", said.who)).with(evidence));
+            return Ok(
+                Done::new(format!("Heroku Scheduler of {app} is on again, says {}{open}", said.who)).with(evidence)
+            );
         }
         let ended = self.silence(cx, &said.who).await.map_err(|failure| owner::after_word(failure, &said))?;
         let ended = if ended.is_empty() { String::new() } else { format!("; {} ended", ended.join(", ")) };
         let line = format!(
-            "Heroku Scheduler of {app} is off, says {}; no job started for {}{ended}",
+            "Heroku Scheduler of {app} is off, says {}{open}; no job started for {}{ended}",
             said.who,
             short_duration(self.quiet)
         );
@@ -198,16 +202,7 @@ impl Action for Switch {
             if self.on { "on" } else { "off" },
             self.page()
         )];
-        let own: &[&str] = if self.on {
-            &["every job is there again, with its command, dyno size, frequency and next run"]
-        } else {
-            &[
-                "every job is written down: command, dyno size, frequency, next run",
-                "every job is deleted in the Scheduler's dashboard",
-            ]
-        };
-        lines.extend(own.iter().map(|item| format!("[ ] {item}")));
-        lines.extend(self.checklist.iter().map(|item| format!("[ ] {item}")));
+        lines.extend(self.checklist().iter().map(|item| format!("[ ] {item}")));
         if !self.on {
             let quiet = short_duration(self.quiet);
             lines.push(format!(
@@ -227,6 +222,18 @@ impl Action for Switch {
 
     fn manual(&self) -> bool {
         true
+    }
+
+    fn checklist(&self) -> Vec<String> {
+        let own: &[&str] = if self.on {
+            &["every job is there again, with its command, dyno size, frequency and next run"]
+        } else {
+            &[
+                "every job is written down: command, dyno size, frequency, next run",
+                "every job is deleted in the Scheduler's dashboard",
+            ]
+        };
+        own.iter().map(|item| (*item).to_owned()).chain(self.checklist.iter().cloned()).collect()
     }
 
     fn fence<'a>(&'a self) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {

@@ -16,6 +16,7 @@
 //! | a one-off task | 3 |
 //! | INSYNC | 1.5 |
 //! | a dyno to start, to stop | 2, 2.5 |
+//! | a build at Heroku, the release phase behind it | 4, 4 |
 //! | the host's TTL before it is lowered, that of the targets' addresses, that of a "no" | 20, 5, 5 |
 //! | a visitor's number to appear | 1 to 2 |
 //! | a log line to be found | 0.8 |

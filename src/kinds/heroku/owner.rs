@@ -1,5 +1,7 @@
 //! Steps of which the API offers only the checking: a person does it, says so, and what can be seen is looked at.
 
+use serde_json::{Value as Json, json};
+
 use crate::{
     base::{Class, Failure},
     plan::{Cx, contract::OwnerDone},
@@ -21,6 +23,20 @@ pub(in crate::kinds) async fn word(cx: &Cx) -> Result<OwnerDone, Failure> {
         () = cx.cancel.cancelled() => return Err(unknown("cancelled")),
     };
     said.ok_or_else(|| unknown("the run ended"))
+}
+
+/// `; not ticked off: …`, or nothing.
+pub(in crate::kinds) fn left_open(said: &OwnerDone) -> String {
+    if said.unticked.is_empty() { String::new() } else { format!("; not ticked off: {}", said.unticked.join("; ")) }
+}
+
+/// The word as it is kept.
+pub(in crate::kinds) fn kept(said: &OwnerDone) -> Json {
+    let mut kept = json!({ "who": said.who, "value": said.value });
+    if !said.unticked.is_empty() {
+        kept["unticked"] = json!(said.unticked);
+    }
+    kept
 }
 
 /// A failure behind the owner's word: what they did is done.

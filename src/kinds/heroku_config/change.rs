@@ -129,6 +129,7 @@ pub(super) async fn make(services: &Arc<Services>, cx: &Cx, target: &Values) -> 
         }));
     }
     let version = running(&releases).map_or(0, |release| release.version);
+    let begun = tokio::time::Instant::now();
     let up = cx.poll(EVERY, || async {
         let (formation, dynos) = (heroku.formation(&limits).await?, heroku.dynos(&limits).await?);
         let mut open = formation.iter().filter_map(|process| unsettled(process, &dynos)).collect::<Vec<_>>();
@@ -140,7 +141,8 @@ pub(super) async fn make(services: &Arc<Services>, cx: &Cx, target: &Values) -> 
             return Ok((named(&others), others.iter().map(|dyno| dyno.name.clone()).collect::<Vec<_>>()));
         }
         let line = open.join("; ");
-        cx.line(format!("v{version}: {line}"));
+        let waited = begun.elapsed();
+        cx.progress(waited.as_secs_f32() / (waited + cx.left()).as_secs_f32().max(1.0), format!("v{version}: {line}"));
         Err(Failure::new(Class::NotYet, line))
     });
     let (shown, one_off) = up.await.map_err(|failure| match failure.class {

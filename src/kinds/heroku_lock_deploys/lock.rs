@@ -47,8 +47,8 @@ impl Lock {
         let app = heroku.app()?;
         if !self.locked {
             let said = owner::word(cx).await?;
-            let line = format!("deploys of {app} are on again, says {}", said.who);
-            return Ok(Done::new(line).with(json!({ "who": said.who, "value": said.value })));
+            let line = format!("deploys of {app} are on again, says {}{}", said.who, owner::left_open(&said));
+            return Ok(Done::new(line).with(owner::kept(&said)));
         }
         let limits = Limits::from(cx);
         // Its owner may be at work already: what cannot be read beforehand is told, and holds nobody up.
@@ -75,7 +75,7 @@ impl Lock {
                 let message = format!("after {}: {open}", short_duration(begun.elapsed()));
                 return Err(Failure::new(Class::Failed, message).hint("`heroku builds:cancel` ends a build"));
             }
-            cx.line(&open);
+            cx.progress(begun.elapsed().as_secs_f32() / self.wait.as_secs_f32().max(1.0), &open);
             Err(Failure::new(Class::NotYet, open))
         });
         let releases = releases.await.map_err(|failure| owner::after_word(failure, &said))?;
@@ -86,10 +86,14 @@ impl Lock {
         let meanwhile =
             if came.is_empty() { String::new() } else { format!("; came since the step began: {}", came.join(", ")) };
         let at = newest.map_or("no release".to_owned(), crate::services::heroku::Release::words);
-        let line = format!("deploys of {app} are locked at {at}, says {}; nothing is under way{meanwhile}", said.who);
-        Ok(Done::new(line)
-            .with(json!({ "who": said.who, "value": said.value, "release": newest.map_or(0, |it| it.version),
-            "came": came, "pipeline_stage": stage })))
+        let open = owner::left_open(&said);
+        let line =
+            format!("deploys of {app} are locked at {at}, says {}{open}; nothing is under way{meanwhile}", said.who);
+        let mut evidence = owner::kept(&said);
+        evidence["release"] = json!(newest.map_or(0, |it| it.version));
+        evidence["came"] = json!(came);
+        evidence["pipeline_stage"] = json!(stage);
+        Ok(Done::new(line).with(evidence))
     }
 }
 
@@ -99,17 +103,7 @@ impl Action for Lock {
         let word = if self.locked { "off" } else { "on again" };
         let mut lines =
             vec![format!("no API stops deploys of {app}: its owner switches them {word}, at {}", self.page())];
-        let own: &[&str] = if self.locked {
-            &[
-                "automatic deploys are off (GitHub, main app and pipeline)",
-                "no CI job deploys: they are paused, or their key is taken away",
-                "everybody who may push or promote knows until when not to",
-            ]
-        } else {
-            &["automatic deploys and CI jobs are on again, for the app that shall have them"]
-        };
-        lines.extend(own.iter().map(|item| format!("[ ] {item}")));
-        lines.extend(self.checklist.iter().map(|item| format!("[ ] {item}")));
+        lines.extend(self.checklist().iter().map(|item| format!("[ ] {item}")));
         if self.locked {
             lines.push(format!("then GET /apps/{app}/releases and /builds until nothing is under way"));
         }
@@ -126,6 +120,19 @@ impl Action for Lock {
 
     fn manual(&self) -> bool {
         true
+    }
+
+    fn checklist(&self) -> Vec<String> {
+        let own: &[&str] = if self.locked {
+            &[
+                "automatic deploys are off (GitHub, main app and pipeline)",
+                "no CI job deploys: they are paused, or their key is taken away",
+                "everybody who may push or promote knows until when not to",
+            ]
+        } else {
+            &["automatic deploys and CI jobs are on again, for the app that shall have them"]
+        };
+        own.iter().map(|item| (*item).to_owned()).chain(self.checklist.iter().cloned()).collect()
     }
 
     fn fence<'a>(&'a self) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {

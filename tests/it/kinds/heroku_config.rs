@@ -171,9 +171,16 @@ async fn a_release_phase_decides() {
 async fn a_dyno_that_crashes() {
     let world = world_with(&["heroku.crash:once"]).await;
     let change = action(KIND, "set = { LOG_LEVEL = 'canary' }", &world.services);
-    let short = attempt_of(Duration::from_secs(8), BTreeMap::new());
-    let captured = change.capture(&short.cx).await.unwrap();
-    let failure = change.apply(&short.cx, &captured).await.unwrap_err();
+    let patient = attempt_of(Duration::from_secs(90), BTreeMap::new());
+    let captured = change.capture(&patient.cx).await.unwrap();
+    let (cx, acting, kept) = (patient.cx.clone(), change.clone(), captured.clone());
+    let task = tokio::spawn(async move { acting.apply(&cx, &kept).await });
+    while !patient.seen.progress.lock().unwrap().iter().any(|(_, line)| line.contains("crashed")) {
+        assert!(!task.is_finished(), "it is done although a dyno crashes");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    patient.cx.cancel.cancel();
+    let failure = task.await.unwrap().unwrap_err();
     assert_eq!(failure.class, Class::Failed, "{failure:?}");
     assert!(failure.message.contains("crashed"), "{failure:?}");
     assert!(failure.causes.join("").contains("the values are as asked, in release v143"), "{failure:?}");

@@ -38,6 +38,7 @@ async fn its_owner_locks_and_the_release_is_written_down() {
     let does = lock.does().join("\n");
     assert!(does.contains("https://dashboard.heroku.com/apps/acme-shop/deploy"), "{does}");
     assert!(does.contains("[ ] automatic deploys are off") && does.contains("[ ] Buildkite is paused"), "{does}");
+    assert_eq!(lock.checklist().len(), 4, "each is ticked off by itself");
     let captured = lock.capture(&attempt().cx).await.unwrap();
     let (attempt, done) = with_word(&lock, captured.clone()).await;
     let done = done.unwrap();
@@ -51,6 +52,13 @@ async fn its_owner_locks_and_the_release_is_written_down() {
     let unlock = action(KIND, "to = 'unlocked'", &world.services);
     let (_, done) = with_word(&unlock, Json::Null).await;
     assert_eq!(done.unwrap().line, "deploys of acme-shop are on again, says dana");
+    // What was not ticked off stands in the record.
+    let open = self::attempt();
+    let said = OwnerDone { who: "dana".into(), value: None, unticked: vec!["CI is paused".into()] };
+    open.owner.send(Some(said)).unwrap();
+    let done = lock.apply(&open.cx, &captured).await.unwrap();
+    assert!(done.line.contains("says dana; not ticked off: CI is paused; nothing is under way"), "{}", done.line);
+    assert_eq!(done.evidence["unticked"], json!(["CI is paused"]));
     assert_eq!(world.wire.changes(), 0);
 }
 
@@ -63,7 +71,8 @@ async fn what_is_under_way_ends_first() {
     let done = done.unwrap();
     assert!(done.line.contains("locked at v143 (Deploy "), "{}", done.line);
     assert!(done.line.contains("came since the step began: v143 (Deploy "), "{}", done.line);
-    let lines = attempt.seen.lines.lock().unwrap().join("\n");
+    let mut lines = attempt.seen.lines.lock().unwrap().join("\n");
+    lines.extend(attempt.seen.progress.lock().unwrap().iter().map(|(_, line)| format!("{line}\n")));
     assert!(lines.contains("the build of ") && lines.contains(" by platform@acme.example is running at "), "{lines}");
     assert!(lines.contains("the release phase of v143 (Deploy "), "{lines}");
 }

@@ -28,6 +28,7 @@ async fn its_owner_switches_it_off_and_nothing_starts() {
     assert_eq!(off.doubt(), Doubt::Manual);
     let does = off.does().join("\n");
     assert!(does.contains("Heroku Scheduler has no API") && does.contains("[ ] every job is written down"), "{does}");
+    assert_eq!(off.checklist().len(), 2);
     let captured = off.capture(&attempt().cx).await.unwrap();
     let (attempt, done) = with_word(&off, captured.clone()).await;
     let done = done.unwrap();

@@ -5,6 +5,7 @@ mod burst;
 mod data;
 mod gone;
 mod hands;
+mod heroku;
 mod keys;
 mod killed;
 mod moto;

@@ -133,7 +133,7 @@ impl Schema {
         if let Some(inner) = schema.get("items") {
             return Json::Array(vec![self.sample(inner)]);
         }
-        let any = schema["anyOf"].as_array().and_then(|any| any.first());
+        let any = schema["anyOf"].as_array().and_then(|any| any.iter().find(|one| one["type"] != "null"));
         let choice = schema["enum"].as_array().and_then(|all| all.first());
         let types = match &schema["type"] {
             Json::Array(list) => list.iter().filter_map(Json::as_str).find(|name| *name != "null"),

@@ -38,6 +38,15 @@ const ANSWERS: &[(&str, &str, &str, bool)] = &[
     ("GET", "/apps/{(i)}/releases/{(i)}/config-vars", "ConfigVars", false),
 ];
 
+/// What the API's schema has and these types, which are older, have not.
+const NEWER: &[(&str, &str)] = &[
+    ("App", "generation"),
+    ("Build", "generation"),
+    ("Formation", "dyno_size"),
+    ("Release", "artifacts"),
+    ("Release", "eligible_for_rollback"),
+];
+
 /// A schema with links, as Heroku's own.
 pub fn schema(text: &str) -> Json {
     let mut read = Read { tokens: tokens(text), at: 0 };
@@ -53,6 +62,10 @@ pub fn schema(text: &str) -> Json {
         if kind == "interface" && schema.get("additionalProperties").is_none() {
             // Every name that there is stands there.
             schema["additionalProperties"] = json!(false);
+        }
+        for (_, newer) in NEWER.iter().filter(|(of, _)| *of == name) {
+            let before = schema["properties"].as_object_mut().unwrap().insert((*newer).to_owned(), json!({}));
+            assert_eq!(before, None, "{name} has {newer} by now");
         }
         definitions.insert(name, schema);
     }
