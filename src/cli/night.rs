@@ -3,7 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::signal::unix::{SignalKind, signal};
+use futures_util::future::join_all;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
 
 use super::{
     Exit, Outcome, Problem, exit_of, say,
@@ -93,6 +97,9 @@ pub(super) struct Night {
 
 /// The first inputs, once it is known who we are.
 pub(super) type First = Box<dyn FnOnce(Vec<Identity>) -> Vec<Input> + Send>;
+
+/// What has not answered by then in a sandbox is not up yet.
+const COMING_UP: Duration = Duration::from_secs(3);
 
 /// Interrupts are asked for twice: the first one holds.
 const INTERRUPTS: usize = 2;
@@ -310,7 +317,7 @@ async fn begin(
 
 /// Compares every account and app of the plan with the environment's, before the first step.
 async fn preflight(plan: &Plan) -> Result<Vec<Identity>, Problem> {
-    let mut identities: Vec<Identity> = Vec::new();
+    let mut fences = Vec::new();
     for (outline, step) in plan.outline.steps.iter().zip(&plan.steps) {
         // What is left out is asked nothing.
         if outline.left_out().is_some() {
@@ -319,29 +326,40 @@ async fn preflight(plan: &Plan) -> Result<Vec<Identity>, Problem> {
         let back = if let BoundRollback::Action(action) = &step.rollback { Some(action) } else { None };
         let actions = step.action.iter().chain(back);
         let checks = step.precheck.iter().chain(&step.verify).chain(&step.criteria);
-        let mut asked = Vec::new();
-        for action in actions {
-            asked.push(action.fence().await);
+        fences.extend(actions.map(|action| action.fence()).chain(checks.map(|check| check.fence())));
+    }
+    let answers = if plan.outline.env.kind == EnvKind::Sandbox {
+        // Its databases may still be coming up; an action is fenced once more before it acts.
+        let within = |fence| async move { timeout(COMING_UP, fence).await.unwrap_or(Ok(None)) };
+        join_all(fences.into_iter().map(within)).await
+    } else {
+        let mut answers = Vec::new();
+        for fence in fences {
+            let answer = fence.await;
+            let refused = answer.is_err();
+            answers.push(answer);
+            if refused {
+                break;
+            }
         }
-        for check in checks {
-            asked.push(check.fence().await);
-        }
-        for answer in asked {
-            match answer {
-                Ok(Some(identity)) if !identities.contains(&identity) => identities.push(identity),
-                Ok(_) => {}
-                Err(failure) => {
-                    let exit = match failure.class {
-                        Class::Denied | Class::Refused => Exit::Identity,
-                        _ => Exit::Preflight,
-                    };
-                    let mut problem = Problem::new(exit, failure.message.clone());
-                    for cause in &failure.causes {
-                        problem.message.push_str(&format!("\n        {cause}"));
-                    }
-                    problem.hint = failure.hint;
-                    return Err(problem);
+        answers
+    };
+    let mut identities: Vec<Identity> = Vec::new();
+    for answer in answers {
+        match answer {
+            Ok(Some(identity)) if !identities.contains(&identity) => identities.push(identity),
+            Ok(_) => {}
+            Err(failure) => {
+                let exit = match failure.class {
+                    Class::Denied | Class::Refused => Exit::Identity,
+                    _ => Exit::Preflight,
+                };
+                let mut problem = Problem::new(exit, failure.message.clone());
+                for cause in &failure.causes {
+                    problem.message.push_str(&format!("\n        {cause}"));
                 }
+                problem.hint = failure.hint;
+                return Err(problem);
             }
         }
     }
