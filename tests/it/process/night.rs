@@ -63,7 +63,7 @@ fn the_shipped_night_and_its_replay() {
     assert!(took <= Duration::from_secs(150), "{took:?}");
     assert!(night.out.starts_with("SANDBOX heroku-to-aws"), "{night:?}");
     assert!(
-        night.out.contains("33 of 33 steps") && night.out.contains("FAILED"),
+        night.out.contains("36 of 36 steps") && night.out.contains("FAILED"),
         "the failure that teaches: {night:?}"
     );
     let run = home.folder().file_name().unwrap().to_str().unwrap().to_owned();
@@ -104,11 +104,11 @@ fn reports(home: &Home, run: &str) {
 
 fn listed(home: &Home, run: &str) {
     let list = home.run(["runs", "list"]);
-    assert!(list.out.contains(run) && list.out.contains("done") && list.out.contains("33/33"), "{list:?}");
+    assert!(list.out.contains(run) && list.out.contains("done") && list.out.contains("36/36"), "{list:?}");
     let json: serde_json::Value = serde_json::from_str(&home.run(["runs", "list", "--json"]).out).unwrap();
     assert_eq!((&json[0]["run"], &json[0]["state"]), (&run.into(), &"done".into()));
     let show = home.run(["runs", "show", run]);
-    assert!(show.out.contains("33 of 33 settled") && show.out.contains("chain whole"), "{show:?}");
+    assert!(show.out.contains("36 of 36 settled") && show.out.contains("chain whole"), "{show:?}");
     let verify = home.run(["runs", "verify", run]);
     assert!(verify.code == 0 && verify.out.contains("chain whole, anchored up to"), "{verify:?}");
 }
