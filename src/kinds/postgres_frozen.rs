@@ -59,7 +59,7 @@ Needs: membership in the roles (or superuser) to become them; `pg_read_all_stats
 <https://www.postgresql.org/docs/current/errcodes-appendix.html>, <https://www.postgresql.org/docs/current/monitoring-stats.html>",
     params: PARAMS,
     doubt: Doubt::Read,
-    needs: &["membership in the roles, or a superuser", "pg_read_all_stats"],
+    needs: &["membership in the roles, or a superuser", "the role pg_read_all_stats"],
     example: include_str!("../../runbooks/kinds/postgres.frozen.toml"),
     bind: Bind::Check(bind),
 };

@@ -429,7 +429,7 @@ impl Rig {
             16 => {
                 // From the run's own terminal, or from another one that saw this opening of the question or an older.
                 let run = self.state.step(&step).map(|(_, run)| run.opening);
-                let seen = run.map(|opening| opening.saturating_sub(u32::from(c.is_multiple_of(7))));
+                let seen = run.map(|opening| opening.saturating_sub(u32::from(c % 7 < 3)));
                 let opening = seen.filter(|_| !c.is_multiple_of(3));
                 let via = opening.map(|_| via(["pts/1", "pts/2"][usize::from(c) % 2]));
                 says(Intent::Vote { step, go: !c.is_multiple_of(4), reason, opening, via })
