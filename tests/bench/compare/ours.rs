@@ -68,6 +68,7 @@ pub fn child(source: &str, target: &str, connections: &str) -> ExitCode {
         aws: None,
         heroku: None,
         dns: DnsEnv::default(),
+        databases: BTreeMap::new(),
         http: HttpEnv::default(),
         sandbox: SandboxEnv::default(),
         vars: BTreeMap::new(),

@@ -10,8 +10,10 @@
 //! Policies: `fresh` has a connection for each request, as visitors have; `kept` uses one again (one a worker).
 
 mod bare;
+#[expect(dead_code, reason = "shared with the other benches")]
 #[path = "../steps/figures.rs"]
 mod figures;
+#[expect(dead_code, reason = "shared with the tests")]
 #[path = "../../it/nginx.rs"]
 mod nginx;
 mod ours;

@@ -44,6 +44,7 @@ pub async fn run(url: &str, requests: usize, at_once: usize, policy: Policy) {
         aws: None,
         heroku: None,
         dns: DnsEnv::default(),
+        databases: BTreeMap::new(),
         http: HttpEnv::default(),
         sandbox: SandboxEnv::default(),
         vars: BTreeMap::new(),
