@@ -5,10 +5,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 use serde_json::json;
 
-use super::{Bind, Kind, looking, no_data};
+use super::{Bind, Kind, looking, no_data, postgres_words as words};
 use crate::{
     base::{Class, Failure, short_duration},
-    plan::{Check, Cx, Doubt, Param, Params, Seen, Shape, TextOrSecret},
+    plan::{Check, Cx, Doubt, Identity, Param, Params, Seen, Shape, TextOrSecret},
     services::{
         Services,
         postgres::compare::{Aspect, Column, Compare, Difference, Differs, Fault, Outcome, Scope, Spec},
@@ -365,6 +365,11 @@ impl Check for Same {
 
     fn every(&self) -> Duration {
         Duration::from_secs(5)
+    }
+
+    fn fence<'a>(&'a self) -> BoxFuture<'a, Result<Option<Identity>, Failure>> {
+        let spec = &self.compare.spec;
+        words::fences(&self.services, [Some(&spec.source), Some(&spec.target)])
     }
 
     fn check<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<Seen, Failure>> {

@@ -231,7 +231,8 @@ impl Action for Freezes {
             words::compared(&now)?;
             let left = words::named(now.foreign, 3)
                 .map_or_else(String::new, |named| format!("; others changed, left as it is: {named}"));
-            Ok(Done::new(format!("{} can write as before{told}{left}", freeze.switch.roles.join(", "))).with(evidence))
+            Ok(Done::new(format!("{} can write as before{told}{left}", freeze::few(&freeze.switch.roles)))
+                .with(evidence))
         })
     }
 

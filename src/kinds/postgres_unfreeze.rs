@@ -18,7 +18,7 @@ use crate::{
         Services,
         postgres::{
             Limits, Session,
-            freeze::Freeze,
+            freeze::{self, Freeze},
             release::{self, Release},
             replication, sessions, settings,
             switch::{Switch, Way},
@@ -253,7 +253,7 @@ impl Action for Opens {
             let line = format!(
                 "database {} takes writes of {}{ended_line}{untried}",
                 release.switch.database,
-                release.roles.join(", ")
+                freeze::few(&release.roles)
             );
             let evidence = json!({ "at": at, "roles": release.roles, "ended": ended.map(|ended| ended.evidence()) });
             Ok(Done::new(line).with(evidence))

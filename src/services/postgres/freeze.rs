@@ -192,11 +192,23 @@ async fn revoked(session: &Session, roles: &[String]) -> Result<Vec<GrantChange>
     Ok(changes.filter(|one| !one.before.agrees(&one.after)).collect())
 }
 
+/// So many roles stand by name in a line.
+const NAMED: usize = 8;
+
+/// Roles for a line: the first by name, how many more there are.
+#[must_use]
+pub fn few(roles: &[String]) -> String {
+    match roles.split_at_checked(NAMED) {
+        Some((first, more)) if !more.is_empty() => format!("{} and {} more", first.join(", "), more.len()),
+        _ => roles.join(", "),
+    }
+}
+
 impl Freeze {
     /// Who is frozen how, for a line.
     #[must_use]
     pub fn shown(&self) -> String {
-        let roles = self.switch.roles.join(", ");
+        let roles = few(&self.switch.roles);
         match self.strength {
             Strength::Default => format!("new sessions of {roles} begin read-only ({NAME})"),
             Strength::Revoke => {
