@@ -56,7 +56,7 @@ Starts the freeze clock, unless the step says otherwise.
 <https://www.postgresql.org/docs/current/sql-alterrole.html>, <https://www.postgresql.org/docs/current/ddl-priv.html>",
     params: PARAMS,
     doubt: Doubt::Desired,
-    needs: &["ownership of the database or CREATEROLE", "membership in the roles or pg_signal_backend"],
+    needs: &["membership in the roles or pg_signal_backend", "ownership of the database or CREATEROLE"],
     example: include_str!("../../runbooks/kinds/postgres.freeze.toml"),
     bind: Bind::Action(bind),
 };

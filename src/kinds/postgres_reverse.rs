@@ -59,7 +59,7 @@ subscription, `wal_level = logical`, and a role in `connection` that may replica
 <https://www.postgresql.org/docs/current/logical-replication-restrictions.html>",
     params: PARAMS,
     doubt: Doubt::Desired,
-    needs: &["superuser or pg_create_subscription at the source", "ownership of tables and subscription at the target"],
+    needs: &["ownership of tables and subscription at the target", "superuser or pg_create_subscription at the source"],
     example: include_str!("../../runbooks/kinds/postgres.reverse.toml"),
     bind: Bind::Both(|params, services| bind(params, services), |params, services| bind(params, services)),
 };

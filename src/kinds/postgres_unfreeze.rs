@@ -60,7 +60,7 @@ Needs: to own the database (or CREATEROLE); membership in the roles or superuser
 <https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-DEFAULT-TRANSACTION-READ-ONLY>",
     params: PARAMS,
     doubt: Doubt::Desired,
-    needs: &["ownership of the database or CREATEROLE", "membership in the roles or pg_signal_backend"],
+    needs: &["membership in the roles or pg_signal_backend", "ownership of the database or CREATEROLE"],
     example: include_str!("../../runbooks/kinds/postgres.unfreeze.toml"),
     bind: Bind::Action(bind),
 };
