@@ -270,13 +270,14 @@ pub struct Sidekiq {
 }
 
 impl Sidekiq {
-    /// One with two threads, for the queues `default` and `mailers`; it gives running jobs a second to end.
+    /// One with two threads, for the queues `default` and `mailers`; it gives running jobs four seconds to end:
+    /// a thread that waits for a job does so for two, and one that still waits when jobs are pushed back takes one and is killed with it.
     pub fn start(redis: &Redis) -> Self {
         let before: BTreeSet<String> = redis.run("SMEMBERS processes");
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("jobs.rb"), JOBS).unwrap();
         let url = format!("REDIS_URL={}", redis.url());
-        let words = ["sidekiq", "-r", "./jobs.rb", "-c", "2", "-q", "default", "-q", "mailers", "-t", "1"];
+        let words = ["sidekiq", "-r", "./jobs.rb", "-c", "2", "-q", "default", "-q", "mailers", "-t", "4"];
         let program = Program::start(dir, &program("env"), &[&[url.as_str()], &words[..]].concat());
         let identity = until("Sidekiq sends a heartbeat", || {
             let now: BTreeSet<String> = redis.run("SMEMBERS processes");
