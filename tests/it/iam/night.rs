@@ -22,6 +22,9 @@ use serde_json::Value as Json;
 
 use crate::kinds::aws::minute;
 
+/// The longest that a night may take on a noisy machine.
+const LONGEST: Duration = Duration::from_secs(300);
+
 /// The step that fails, so that everything before it is taken back.
 const FAILS: &str = "\n[[step]]\nid = \"no-further\"\ntitle = \"It fails\"\nowner = \"OWNER\"\nplanned = \"1s\"\n\
                      action = { kind = \"command\", argv = [\"/bin/false\"], probe = [\"/bin/false\"] }\n\
@@ -76,13 +79,14 @@ pub async fn live(book: Book<'_>, policy: &Json) -> Night {
     let mut env = runbook.env("sandbox").unwrap().clone();
     let faults = book.faults.map(|faults| faults.iter().map(|fault| (*fault).to_owned()).collect());
     let faults = faults.unwrap_or_else(|| env.sandbox.faults.clone());
+    let plain: String = source.split_whitespace().collect();
     let config = Config {
         seed: 7,
         faults: faults.iter().map(|fault| fault.parse().unwrap()).collect(),
         policy: (!policy.is_null()).then(|| policy.to_string().parse().unwrap()),
         world: WorldNames::with(&env.sandbox.world).unwrap(),
         state_dir: None,
-        data: source.contains("\nid    = \"heroku-to-aws\"").then(|| Wanted {
+        data: ["kind=\"postgres.", "kind=\"redis."].iter().any(|kind| plain.contains(kind)).then(|| Wanted {
             programs: Programs::find(),
             guard: env!("CARGO_BIN_EXE_gonogo").into(),
             when_asked: false,
@@ -176,7 +180,11 @@ async fn conduct(plan: Plan, source: &[u8], redactor: Arc<Redactor>) -> (End, Ve
     let (mut state, mut cursor, mut failures) = (RunState::default(), 0, Vec::new());
     let say = async |intent| sender.ask(Said::Intent { who: lead.clone(), typed_by: lead.clone(), intent }).await;
     while !conducting.is_finished() {
-        assert!(begun.elapsed() < Duration::from_secs(300), "it does not end: {failures:?}");
+        if begun.elapsed() >= LONGEST {
+            let outline = state.outline.as_ref().unwrap();
+            let open: Vec<_> = state.steps.iter().filter(|step| step.attempts.iter().any(|one| one.alive())).collect();
+            panic!("{} does not end: hold {:?}, failures {failures:?}, open {open:?}", outline.title, state.hold);
+        }
         let seen = log.len();
         for envelope in log.read(cursor, seen) {
             state.evolve(&envelope.event, envelope.stamp());
