@@ -26,7 +26,8 @@ pub static KIND: Kind = Kind {
     docs: "\
 Every sequence of `target` has to be at least `margin` steps beyond where `source` stands, and not before the furthest number in a column
 that draws from it (serial, identity, or by a default). As an action it sets those that are behind, never one back; as a check it
-names them.
+names them. Nothing is set beyond what was found before the action, so that it can be put back: where the source moves on meanwhile by
+more than the margin, the action fails and says so.
 
 Steps and direction count: one that counts down needs the least value, one that steps by 2 stays odd or even. One that cycles is set to
 where the source stands, without margin. Near its end the margin gives way. A sequence of the source that the target has not is
@@ -71,8 +72,6 @@ const MARGIN: u64 = 1000;
 const NAMED: usize = 5;
 /// Between the two looks that call something "not done".
 const APART: Duration = Duration::from_secs(2);
-/// How often the source may move on while they are set.
-const ROUNDS: usize = 5;
 
 struct Sequences {
     services: Arc<Services>,
@@ -133,7 +132,7 @@ impl Sequences {
         self.except.iter().any(|pattern| wild::matches(pattern, &one.shown()))
     }
 
-    async fn look(&self, source: &Session, target: &Session) -> Result<Look, Failure> {
+    async fn look(&self, source: &Session, target: &Session, margin: u64) -> Result<Look, Failure> {
         let mut here = sequences::sequences(source).await?;
         let mut there = sequences::sequences(target).await?;
         here.retain(|one| !self.excepted(one));
@@ -156,7 +155,7 @@ impl Sequences {
                 continue;
             }
             let furthest = sequences::furthest(target, one).await?;
-            match one.needed(from, furthest, self.margin) {
+            match one.needed(from, furthest, margin) {
                 Err(why) => look.wrong.push(why),
                 Ok(Some(need)) if one.further(i128::from(need), one.used()) => look.behind.push(Change {
                     schema: one.schema.clone(),
@@ -223,7 +222,7 @@ impl Check for Sequences {
     fn check<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<Seen, Failure>> {
         Box::pin(super::looking(cx, async move {
             let (source, target) = self.sessions(cx, false).await?;
-            let Look { count, behind, mut wrong } = self.look(&source, &target).await?;
+            let Look { count, behind, mut wrong } = self.look(&source, &target, self.margin).await?;
             let n = behind.len();
             if let Some(named) = words::named(behind.iter().map(Change::shown), NAMED) {
                 wrong.push(format!("{n} of {count} are behind: {named}"));
@@ -255,7 +254,7 @@ impl Action for Sequences {
     fn capture<'a>(&'a self, cx: &'a Cx) -> BoxFuture<'a, Result<Json, Failure>> {
         Box::pin(async move {
             let (source, target) = self.sessions(cx, false).await?;
-            let Look { count, behind, wrong } = self.look(&source, &target).await?;
+            let Look { count, behind, wrong } = self.look(&source, &target, self.margin).await?;
             amiss("sequences", wrong).map_err(|failure| Failure { class: Class::Refused, ..failure })?;
             nothing(count, "the target").map_err(|failure| Failure { class: Class::Misconfigured, ..failure })?;
             Ok(json!(behind))
@@ -266,25 +265,22 @@ impl Action for Sequences {
         Box::pin(async move {
             let changes: Vec<Change> = words::captured(captured)?;
             let (source, target) = self.sessions(cx, true).await?;
-            let mut set = self.set(&target, &changes).await?;
-            let mut told = changes;
-            for _ in 0..ROUNDS {
-                let look = self.look(&source, &target).await.map_err(|failure| partly(failure, set))?;
-                if look.behind.is_empty() {
-                    let named = words::named(told.iter().map(Change::shown), NAMED).filter(|_| set > 0);
-                    let named = named.map_or_else(String::new, |named| format!(": {named}"));
-                    let line = format!("{set} of {} sequences were behind and are set{named}", look.count);
-                    return Ok(Done::new(line).with(json!({ "set": set, "sequences": look.count })));
-                }
-                // The source moved on meanwhile.
-                set += self.set(&target, &look.behind).await?;
-                told.extend(look.behind);
+            let set = self.set(&target, &changes).await?;
+            // Beyond what was captured nothing is set, so that it can be put back: a source that moves on meanwhile is
+            // what the margin is for.
+            let look = self.look(&source, &target, 0).await.map_err(|failure| partly(failure, set))?;
+            if let Some(named) = words::named(look.behind.iter().map(Change::shown), NAMED) {
+                let failure = Failure::new(
+                    Class::FailedNothingDone,
+                    format!("the source moved on by more than the margin meanwhile: {named}"),
+                );
+                return Err(partly(failure, set)
+                    .hint("freeze the source's writes first, or give a larger `margin`; then do it again"));
             }
-            Err(partly(
-                Failure::new(Class::FailedNothingDone, "the source moves on faster than its margin"),
-                set.max(1),
-            )
-            .hint("freeze the source's writes first, or give a larger `margin`"))
+            let named = words::named(changes.iter().map(Change::shown), NAMED).filter(|_| set > 0);
+            let named = named.map_or_else(String::new, |named| format!(": {named}"));
+            let line = format!("{set} of {} sequences were behind and are set{named}", look.count);
+            Ok(Done::new(line).with(json!({ "set": set, "sequences": look.count })))
         })
     }
 

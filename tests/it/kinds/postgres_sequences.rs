@@ -148,7 +148,29 @@ async fn a_value_that_was_drawn_is_never_given_out_again() {
     source.sql("SELECT nextval('s.loose') FROM generate_series(1, 20)").await;
     let told = set.apply(&attempt().cx, &captured).await.unwrap();
     assert!(told.line.contains("are set"), "{}", told.line);
-    green(check(KIND, &text(&source, &target, ""), &services).as_ref()).await;
+    green(check(KIND, &text(&source, &target, "margin = 0"), &services).as_ref()).await;
+}
+
+/// What the source draws while they are set is what the margin is for; it does not stand in the way back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_goes_on_does_not_stand_in_the_way_back() {
+    let services = services(env());
+    let (source, target) = both("seq_moves").await;
+    let set = acting(&services, &source, &target, "margin = 50");
+    let before = stands(&target).await;
+    let captured = set.capture(&attempt().cx).await.unwrap();
+    source.sql("SELECT nextval('s.loose') FROM generate_series(1, 20)").await;
+    set.apply(&attempt().cx, &captured).await.unwrap();
+    green(check(KIND, &text(&source, &target, "margin = 0"), &services).as_ref()).await;
+    set.restore(&attempt().cx, &captured).await.unwrap();
+    assert_eq!(stands(&target).await, before, "not as it was");
+    // More than the margin is not covered up.
+    source.sql("SELECT nextval('s.loose') FROM generate_series(1, 100)").await;
+    let failure = set.apply(&attempt().cx, &captured).await.unwrap_err();
+    assert_eq!(failure.class, Class::Failed, "some were set: {failure:?}");
+    assert!(failure.message.contains("by more than the margin meanwhile: s.loose"), "{failure:?}");
+    set.restore(&attempt().cx, &captured).await.unwrap();
+    assert_eq!(stands(&target).await, before, "not as it was");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
