@@ -185,7 +185,8 @@ async fn it_falls_behind_and_catches_up() {
     source.sql("INSERT INTO shop.orders (note) SELECT repeat('x', 100) FROM generate_series(1, 2000)").await;
     let said = not_yet(strict.as_ref()).await;
     assert!(
-        said.contains("KiB behind") && said.contains("did not arrive in") && said.contains("at most 16.0 KiB"),
+        // How far depends on what else is written in this cluster.
+        said.contains("iB behind") && said.contains("did not arrive in") && said.contains("at most 16.0 KiB"),
         "{said}"
     );
     let said = not_yet(lag(&services, &source, &target, "marker = true\nmax_age = '500ms'").as_ref()).await;
