@@ -36,13 +36,44 @@ pub(super) enum Sender {
 /// A connection. Dropping it closes the socket.
 pub(super) struct Connection {
     pub sender: Sender,
+    pub carrier: Carrier,
     pub address: SocketAddr,
-    task: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for Connection {
+/// Who moves a connection's bytes.
+pub(super) enum Carrier {
+    /// HTTP/1.1: whoever waits for the answer, since nothing comes unasked. A task of its own would cost as much as the
+    /// request. Nobody, once the connection has ended.
+    Waiting(Option<Pin<Box<http1::Connection<TokioIo<Stream>, Full<Bytes>>>>>),
+    /// HTTP/2: a task, since the server speaks when it likes.
+    Task(tokio::task::JoinHandle<()>),
+}
+
+impl Carrier {
+    /// Waits for something that the connection brings.
+    pub async fn bring<T>(&mut self, awaited: impl Future<Output = T>) -> T {
+        let Self::Waiting(connection) = self else { return awaited.await };
+        let mut awaited = std::pin::pin!(awaited);
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(brought) = awaited.as_mut().poll(cx) {
+                return Poll::Ready(brought);
+            }
+            if let Some(open) = connection
+                && open.as_mut().poll(cx).is_ready()
+            {
+                *connection = None;
+            }
+            awaited.as_mut().poll(cx)
+        })
+        .await
+    }
+}
+
+impl Drop for Carrier {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Self::Task(task) = self {
+            task.abort();
+        }
     }
 }
 
@@ -79,15 +110,15 @@ pub(super) async fn connect(
 
 async fn begin(stream: Stream, address: SocketAddr, two: bool) -> Result<Connection, String> {
     let io = TokioIo::new(stream);
-    let (sender, task) = if two {
+    let (sender, carrier) = if two {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         let (sender, connection) = builder.timer(TokioTimer::new()).handshake(io).await.map_err(|e| reason(&e))?;
-        (Sender::Two(sender), tokio::spawn(async { drop(connection.await) }))
+        (Sender::Two(sender), Carrier::Task(tokio::spawn(async { drop(connection.await) })))
     } else {
         let (sender, connection) = http1::Builder::new().handshake(io).await.map_err(|e| reason(&e))?;
-        (Sender::One(sender), tokio::spawn(async { drop(connection.await) }))
+        (Sender::One(sender), Carrier::Waiting(Some(Box::pin(connection))))
     };
-    Ok(Connection { sender, address, task })
+    Ok(Connection { sender, carrier, address })
 }
 
 /// The first address that answers; the others are given up. One that is slow does not hold up the next.
@@ -134,7 +165,7 @@ fn handshake(error: &std::io::Error, speaks: Speaks) -> String {
 }
 
 /// With or without TLS.
-enum Stream {
+pub(super) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }

@@ -74,7 +74,7 @@ impl Line<'_> {
             sent.store(true, Ordering::Relaxed);
             match over(&mut connection, wants).await {
                 Ok(response) => {
-                    let answer = read(response, connection.address, most).await?;
+                    let answer = read(response, &mut connection, most).await?;
                     if self.dial.keep && answer.ended {
                         self.pool.put(key, connection).await;
                     }
@@ -151,7 +151,7 @@ impl Pool {
     async fn put(&self, key: String, mut connection: Connection) {
         // HTTP/1.1: the answer was read to its end, so the connection is about to be free, or is closing.
         if let Sender::One(sender) = &mut connection.sender
-            && sender.ready().await.is_err()
+            && connection.carrier.bring(sender.ready()).await.is_err()
         {
             return;
         }
@@ -162,19 +162,16 @@ impl Pool {
 /// Sends it, and waits for the head of the answer.
 async fn over(connection: &mut Connection, wants: &Wants<'_>) -> Result<Response<Incoming>, Trouble> {
     let request = request(&connection.sender, wants)?;
-    macro_rules! send {
-        ($sender:expr) => {
-            $sender.try_send_request(request).await.map_err(|mut e| {
-                let sent = e.take_message().is_none();
-                let why = reason(e.error());
-                if sent { Trouble::Broke(why) } else { Trouble::NotSent(why) }
-            })
-        };
-    }
-    match &mut connection.sender {
-        Sender::One(sender) => send!(sender),
-        Sender::Two(sender) => send!(sender),
-    }
+    let Connection { sender, carrier, .. } = connection;
+    let answer = match sender {
+        Sender::One(sender) => carrier.bring(sender.try_send_request(request)).await,
+        Sender::Two(sender) => carrier.bring(sender.try_send_request(request)).await,
+    };
+    answer.map_err(|mut e| {
+        let sent = e.take_message().is_none();
+        let why = reason(e.error());
+        if sent { Trouble::Broke(why) } else { Trouble::NotSent(why) }
+    })
 }
 
 fn request(sender: &Sender, wants: &Wants<'_>) -> Result<hyper::Request<Full<Bytes>>, Trouble> {
@@ -208,12 +205,12 @@ fn request(sender: &Sender, wants: &Wants<'_>) -> Result<hyper::Request<Full<Byt
 }
 
 /// Reads an answer up to [`BODY`], and keeps the first part of it.
-async fn read(response: Response<Incoming>, address: SocketAddr, most: usize) -> Result<Answer, Trouble> {
+async fn read(response: Response<Incoming>, connection: &mut Connection, most: usize) -> Result<Answer, Trouble> {
     let (parts, mut incoming) = response.into_parts();
     let (mut body, mut size, mut ended) = (Vec::new(), 0, true);
     // Most answers come in one piece, which need not be copied.
     let mut only = Bytes::new();
-    while let Some(frame) = incoming.frame().await {
+    while let Some(frame) = connection.carrier.bring(incoming.frame()).await {
         let frame = frame.map_err(|e| Trouble::Broke(reason(&e)))?;
         let Ok(piece) = frame.into_data() else { continue };
         if size == 0 && piece.len() <= most {
@@ -233,5 +230,6 @@ async fn read(response: Response<Incoming>, address: SocketAddr, most: usize) ->
         }
     }
     let body = if body.is_empty() { only } else { body.into() };
+    let address = connection.address;
     Ok(Answer { status: parts.status, headers: parts.headers, body, size, ended, address, version: parts.version })
 }

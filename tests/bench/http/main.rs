@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! bare    hyper's own connection, a GET and the body to its end, in this process     round by round, the same
-//! ours    the check of the kind `http.check`, in this process                        connection policy on both sides
+//! ours    the check of the kind `http.check`, in this process                        connection policy and the same
+//!                                                                                    runtime, that of a run
 //! hurl    the program, where it is on the path or named by GONOGO_HURL, against the built `gonogo`
 //! ```
 //!
@@ -83,8 +84,9 @@ fn main() -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// What a run has: one thread.
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
 /// Ours against the bare client, round by round.
