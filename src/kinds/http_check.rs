@@ -200,7 +200,8 @@ impl HttpCheck {
         };
         // One request has nobody to keep a connection for, unless it is told to.
         let alone = self.steps.len() == 1 && self.shared == Shared::Visit;
-        let dial = self.reach.dial(&self.services, self.shared != Shared::Fresh && !alone).await?;
+        let mut dial = self.reach.dial(&self.services, self.shared != Shared::Fresh && !alone).await?;
+        dial.awake = self.times > 1 && self.at_once == 1;
         let tally = Tally::default();
         if self.times == 1 {
             let replies = plan.visit(&self.services.http.line(dial), &tally).await?;

@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
@@ -22,10 +22,12 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{CONNECT, Speaks, io_reason, reason};
+use super::{CONNECT, Dial, Speaks, io_reason, reason};
 
 /// Wait before the next address is tried beside the one before (RFC 8305, section 5).
 const NEXT: Duration = Duration::from_millis(250);
+/// How long one who is awake looks for an answer before sleeping: about what it costs to wake an idle processor twice.
+const AWAKE: Duration = Duration::from_micros(100);
 
 /// Who is asked over a connection.
 pub(super) enum Sender {
@@ -44,7 +46,7 @@ pub(super) struct Connection {
 pub(super) enum Carrier {
     /// HTTP/1.1: whoever waits for the answer, since nothing comes unasked. A task of its own would cost as much as the
     /// request. Nobody, once the connection has ended.
-    Waiting(Option<Pin<Box<http1::Connection<TokioIo<Stream>, Full<Bytes>>>>>),
+    Waiting { connection: Option<Pin<Box<http1::Connection<TokioIo<Stream>, Full<Bytes>>>>>, awake: bool },
     /// HTTP/2: a task, since the server speaks when it likes.
     Task(tokio::task::JoinHandle<()>),
 }
@@ -52,9 +54,9 @@ pub(super) enum Carrier {
 impl Carrier {
     /// Waits for something that the connection brings.
     pub async fn bring<T>(&mut self, awaited: impl Future<Output = T>) -> T {
-        let Self::Waiting(connection) = self else { return awaited.await };
+        let Self::Waiting { connection, awake } = self else { return awaited.await };
         let mut awaited = std::pin::pin!(awaited);
-        std::future::poll_fn(|cx| {
+        let mut bring = |cx: &mut Context<'_>| {
             if let Poll::Ready(brought) = awaited.as_mut().poll(cx) {
                 return Poll::Ready(brought);
             }
@@ -64,8 +66,15 @@ impl Carrier {
                 *connection = None;
             }
             awaited.as_mut().poll(cx)
-        })
-        .await
+        };
+        let begun = Instant::now();
+        while *awake && begun.elapsed() < AWAKE {
+            if let Poll::Ready(brought) = std::future::poll_fn(|cx| Poll::Ready(bring(cx))).await {
+                return brought;
+            }
+            tokio::task::yield_now().await;
+        }
+        std::future::poll_fn(bring).await
     }
 }
 
@@ -81,8 +90,9 @@ impl Drop for Carrier {
 pub(super) async fn connect(
     addresses: &[SocketAddr],
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
-    speaks: Speaks,
+    dial: &Dial,
 ) -> Result<Connection, String> {
+    let speaks = dial.speaks;
     let whole = async {
         let (stream, address) = first(addresses).await?;
         let _best_effort = stream.set_nodelay(true);
@@ -101,14 +111,14 @@ pub(super) async fn connect(
             },
             Stream::Plain(_) => speaks == Speaks::Two,
         };
-        begin(stream, address, two).await
+        begin(stream, address, two, dial.awake).await
     };
     tokio::time::timeout(CONNECT, whole)
         .await
         .unwrap_or_else(|_| Err(format!("no connection within {} s", CONNECT.as_secs())))
 }
 
-async fn begin(stream: Stream, address: SocketAddr, two: bool) -> Result<Connection, String> {
+async fn begin(stream: Stream, address: SocketAddr, two: bool, awake: bool) -> Result<Connection, String> {
     let io = TokioIo::new(stream);
     let (sender, carrier) = if two {
         let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -116,7 +126,7 @@ async fn begin(stream: Stream, address: SocketAddr, two: bool) -> Result<Connect
         (Sender::Two(sender), Carrier::Task(tokio::spawn(async { drop(connection.await) })))
     } else {
         let (sender, connection) = http1::Builder::new().handshake(io).await.map_err(|e| reason(&e))?;
-        (Sender::One(sender), Carrier::Waiting(Some(Box::pin(connection))))
+        (Sender::One(sender), Carrier::Waiting { connection: Some(Box::pin(connection)), awake })
     };
     Ok(Connection { sender, carrier, address })
 }

@@ -144,6 +144,9 @@ pub struct Dial {
     pub identity: Option<Arc<Identity>>,
     /// Connections are kept for the next request of the same line. Names are resolved for new connections only.
     pub keep: bool,
+    /// For many requests, one after another: whoever waits does not sleep for the first tenth of a millisecond, because
+    /// the time that an idle processor needs to wake would be told as the server's.
+    pub awake: bool,
     /// What TLS needs, made once for all lines of this dial.
     made: Arc<std::sync::OnceLock<Arc<rustls::ClientConfig>>>,
 }

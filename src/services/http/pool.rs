@@ -113,7 +113,7 @@ impl Line<'_> {
             )));
         }
         let tls = if url.scheme() == "https" { Some(self.tls(url).map_err(Trouble::Told)?) } else { None };
-        connect::connect(&fitting, tls, self.dial.speaks).await.map_err(Trouble::NotSent)
+        connect::connect(&fitting, tls, &self.dial).await.map_err(Trouble::NotSent)
     }
 
     fn tls(&self, url: &reqwest::Url) -> Result<(Arc<ClientConfig>, ServerName<'static>), Failure> {
