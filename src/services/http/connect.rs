@@ -46,7 +46,7 @@ pub(super) struct Connection {
 pub(super) enum Carrier {
     /// HTTP/1.1: whoever waits for the answer, since nothing comes unasked. A task of its own would cost as much as the
     /// request. Nobody, once the connection has ended.
-    Waiting { connection: Option<Pin<Box<http1::Connection<TokioIo<Stream>, Full<Bytes>>>>>, awake: bool },
+    Waiting { connection: Option<Box<http1::Connection<TokioIo<Stream>, Full<Bytes>>>>, awake: bool },
     /// HTTP/2: a task, since the server speaks when it likes.
     Task(tokio::task::JoinHandle<()>),
 }
@@ -61,7 +61,7 @@ impl Carrier {
                 return Poll::Ready(brought);
             }
             if let Some(open) = connection
-                && open.as_mut().poll(cx).is_ready()
+                && Pin::new(&mut **open).poll(cx).is_ready()
             {
                 *connection = None;
             }
@@ -126,7 +126,7 @@ async fn begin(stream: Stream, address: SocketAddr, two: bool, awake: bool) -> R
         (Sender::Two(sender), Carrier::Task(tokio::spawn(async { drop(connection.await) })))
     } else {
         let (sender, connection) = http1::Builder::new().handshake(io).await.map_err(|e| reason(&e))?;
-        (Sender::One(sender), Carrier::Waiting { connection: Some(Box::pin(connection)), awake })
+        (Sender::One(sender), Carrier::Waiting { connection: Some(Box::new(connection)), awake })
     };
     Ok(Connection { sender, carrier, address })
 }
