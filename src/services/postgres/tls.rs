@@ -5,13 +5,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        verify_server_name,
-    },
-    crypto::{verify_tls12_signature, verify_tls13_signature},
+    CertificateError, ClientConfig, Error,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier, verify_server_name},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
     server::ParsedCertificate,
 };
@@ -28,7 +23,7 @@ use crate::{
 
 /// How a server is judged.
 #[derive(Debug)]
-struct Judge {
+struct Libpq {
     /// Whose word counts; nobody's: anything is taken.
     authority: Option<Arc<dyn ServerCertVerifier>>,
     /// The roots themselves: a server's own certificate among them is good, as OpenSSL has it.
@@ -37,52 +32,30 @@ struct Judge {
     named: bool,
 }
 
-impl ServerCertVerifier for Judge {
-    fn verify_server_cert(
+impl tls::Judge for Libpq {
+    fn believe(
         &self,
         leaf: &CertificateDer<'_>,
         between: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         ocsp: &[u8],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let Some(authority) = &self.authority else { return Ok(ServerCertVerified::assertion()) };
+    ) -> Result<(), Error> {
+        let Some(authority) = &self.authority else { return Ok(()) };
         if self.pinned.iter().any(|root| root == leaf) {
             in_its_time(leaf, now)?;
             if self.named {
                 verify_server_name(&ParsedCertificate::try_from(leaf)?, name)?;
             }
-            return Ok(ServerCertVerified::assertion());
+            return Ok(());
         }
         // The chain is judged before the name, so that a wrong name says that the chain is good.
         match authority.verify_server_cert(leaf, between, name, ocsp, now) {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) if !self.named => Ok(ServerCertVerified::assertion()),
-            judged => judged,
+            )) if !self.named => Ok(()),
+            judged => judged.map(drop),
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &provider().signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &provider().signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -124,7 +97,7 @@ pub(super) async fn config(
         .with_protocol_versions(versions)
         .map_err(|e| bad(format!("TLS cannot be set up: {e}")))?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(judge));
+        .with_custom_certificate_verifier(Arc::new(tls::Judged(judge)));
     let mut config = match own_certificate(wish, variables).await? {
         Some((chain, key)) => builder
             .with_client_auth_cert(chain, key)
@@ -137,12 +110,12 @@ pub(super) async fn config(
     Ok(Some(Arc::new(config)))
 }
 
-async fn judge(wish: &TlsWish, own: Option<&str>, variables: &Variables) -> Result<Judge, Failure> {
+async fn judge(wish: &TlsWish, own: Option<&str>, variables: &Variables) -> Result<Libpq, Failure> {
     let named = wish.mode == Mode::VerifyFull;
     if wish.roots.as_deref() == Some("system") {
         let platform = rustls_platform_verifier::Verifier::new(provider())
             .map_err(|e| bad(format!("this system's certificates cannot be used: {e}")))?;
-        return Ok(Judge { authority: Some(Arc::new(platform)), pinned: Vec::new(), named: true });
+        return Ok(Libpq { authority: Some(Arc::new(platform)), pinned: Vec::new(), named: true });
     }
     let pem = match (&wish.roots, own) {
         (Some(file), _) => Some((read("sslrootcert", &variables.expanded(file)).await?, clean_line(file, 200))),
@@ -156,12 +129,12 @@ async fn judge(wish: &TlsWish, own: Option<&str>, variables: &Variables) -> Resu
             _ => None,
         },
     };
-    let Some((pem, place)) = pem else { return Ok(Judge { authority: None, pinned: Vec::new(), named: false }) };
+    let Some((pem, place)) = pem else { return Ok(Libpq { authority: None, pinned: Vec::new(), named: false }) };
     let roots = tls::roots(&pem).map_err(|e| bad(format!("{place}: {e}")))?;
     let pinned = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
     let authority = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
     let authority = authority.map_err(|e| bad(format!("{place}: {e}")))?;
-    Ok(Judge { authority: Some(authority), pinned, named })
+    Ok(Libpq { authority: Some(authority), pinned, named })
 }
 
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);

@@ -3,9 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    CertificateError, ClientConfig, Error,
+    client::danger::ServerCertVerifier,
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use tokio::net::TcpStream;
@@ -13,6 +12,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
     Certificate,
+    judge::{Judge, Judged},
     refusal::shaking_hands,
     trust::{Head, verifier},
     verdict::Fault,
@@ -43,7 +43,7 @@ pub(in crate::services) async fn secured(
 ) -> Result<(TlsStream<Head>, Option<String>), Failure> {
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| Failure::new(Class::Misconfigured, "TLS needs a name or an address to verify"))?;
-    let anybody = (!trust.verify).then(Anybody::new).map(Arc::new);
+    let anybody = (!trust.verify).then(|| Arc::new(Judged(Anybody::default())));
     let judge: Arc<dyn ServerCertVerifier> = match &anybody {
         Some(anybody) => anybody.clone(),
         None => verifier(trust.ca, trust.own).await?,
@@ -54,7 +54,7 @@ pub(in crate::services) async fn secured(
     let shaken = TlsConnector::from(Arc::new(config)).connect(name, Head::new(stream)).into_fallible().await;
     match shaken {
         Ok(tls) => {
-            let shown = anybody.as_ref().and_then(|anybody| anybody.shown.get());
+            let shown = anybody.as_ref().and_then(|anybody| anybody.0.0.get());
             let shown = shown.and_then(|leaf| Certificate::read(leaf).ok());
             Ok((tls, shown.map(|leaf| leaf.sha256)))
         }
@@ -102,50 +102,19 @@ fn config(verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, Error> 
 }
 
 /// Believes whoever answers, and keeps what was shown.
-#[derive(Debug)]
-struct Anybody {
-    provider: Arc<CryptoProvider>,
-    shown: OnceLock<CertificateDer<'static>>,
-}
+#[derive(Debug, Default)]
+struct Anybody(OnceLock<CertificateDer<'static>>);
 
-impl Anybody {
-    fn new() -> Self {
-        Self { provider: provider(), shown: OnceLock::new() }
-    }
-}
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
+impl Judge for Anybody {
+    fn believe(
         &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
+        leaf: &CertificateDer<'_>,
+        _between: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
         _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let _the_first = self.shown.set(end_entity.clone().into_owned());
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+    ) -> Result<(), Error> {
+        let _the_first = self.0.set(leaf.clone().into_owned());
+        Ok(())
     }
 }

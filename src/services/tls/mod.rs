@@ -13,6 +13,8 @@
 mod certificate;
 #[cfg(feature = "redis")]
 mod client;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod judge;
 mod refusal;
 mod trust;
 mod verdict;
@@ -32,6 +34,8 @@ use crate::{
 pub use certificate::Certificate;
 #[cfg(feature = "redis")]
 pub(super) use client::{Trust, secured};
+#[cfg(feature = "postgres")]
+pub(super) use judge::{Judge, Judged};
 use refusal::{connecting, shaking_hands};
 pub(super) use trust::roots;
 use trust::{Head, Recorder};
