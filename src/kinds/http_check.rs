@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{
     Bind, Kind,
     web::{
-        TIMEOUT, ask, body,
+        TIMEOUT, address, ask, body,
         dial::{self, Reach},
         expect::{self, EXCERPT},
         joined, ms,
@@ -303,7 +303,7 @@ fn scenario(params: &mut Params<'_>) -> (Vec<Step>, Option<Url>) {
     }
     let base = params.opt_text("url").and_then(|text| {
         let parsed = Url::parse(text.trim()).map_err(|e| e.to_string());
-        let checked = parsed.and_then(|url| ask::problem(&url).map_or_else(|| Ok(url), Err));
+        let checked = parsed.and_then(|url| address::problem(&url).map_or_else(|| Ok(url), Err));
         checked
             .map_err(|problem| {
                 let span = params.place_of("url");

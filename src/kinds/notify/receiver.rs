@@ -15,7 +15,8 @@ use crate::{
     kinds::{
         filled,
         web::{
-            ask::{known, problem, secret_url},
+            address::{problem, secret_url, stand_in},
+            ask::known,
             body::{Body, template_of},
             template::{Template, Values, plain},
         },
@@ -91,7 +92,7 @@ impl To {
         Self::Url(checked.unwrap_or_else(|problem| {
             let span = params.place_of("url");
             params.mistake(span, format!("`url` is no web address: {problem}"), "not a web address", None);
-            crate::kinds::web::ask::stand_in()
+            stand_in()
         }))
     }
 

@@ -1,16 +1,15 @@
 //! One request as a runbook writes it, and as it is sent.
 
 use base64::Engine as _;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
     Method, Url,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
-use serde_json::Value as Json;
 
 use super::{
+    address::To,
     body::{Body, Ready as ReadyBody},
-    template::{Template, Values, plain},
+    template::{Template, Values},
     unfit, within,
 };
 use crate::{
@@ -18,12 +17,9 @@ use crate::{
     plan::{Param, Params, Shape, TextOrSecret},
     services::{
         Secrets,
-        http::{REDIRECTS, Request, header_name, header_value, place, reads},
+        http::{REDIRECTS, Request, header_name, header_value, reads},
     },
 };
-
-/// What stays as it is where a value is filled into an address (RFC 3986, section 2.3).
-const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What a request takes beside its address and body.
 pub(in crate::kinds) const PARAMS: &[Param] = &[
@@ -61,13 +57,6 @@ pub(in crate::kinds) const FOLLOW: &[Param] = &[
     },
 ];
 
-/// Where to.
-enum To {
-    Url(Url),
-    Filled(Template, Option<Url>),
-    Secret(String),
-}
-
 /// A request as the runbook writes it.
 pub(in crate::kinds) struct Ask {
     pub method: Method,
@@ -91,7 +80,7 @@ pub(in crate::kinds) struct Ready<'a> {
 impl Ask {
     /// `base`: what the address is relative to. `names`: values that may be filled in.
     pub fn read(params: &mut Params<'_>, base: Option<&Url>, names: &[String]) -> Self {
-        let to = to(params, base).unwrap_or_else(|| To::Url(stand_in()));
+        let to = To::read(params, base);
         let body = Body::read(params);
         let method = method(params, !body.is_none());
         let mut follow = 0;
@@ -133,9 +122,7 @@ impl Ask {
     /// The names that it is filled with, and the key that uses them.
     fn names(&self) -> Vec<(&'static str, String)> {
         let mut names = self.body.names();
-        if let To::Filled(template, _) = &self.to {
-            names.extend(template.names().map(|name| ("url", name.to_owned())));
-        }
+        names.extend(self.to.names().into_iter().map(|name| ("url", name)));
         for (_, value) in &self.headers {
             if let TextOrSecret::Text(text) = value {
                 names.extend(Template::new(text).names().map(|name| ("headers", name.to_owned())));
@@ -150,33 +137,17 @@ impl Ask {
 
     /// `GET https://shop.acme.example/orders/{{id}}`.
     pub fn words(&self) -> String {
-        let to = match &self.to {
-            To::Url(url) => url.to_string(),
-            To::Filled(template, Some(base)) if template.written().starts_with('/') => {
-                format!("{}{}", place(base), template.written())
-            }
-            To::Filled(template, _) => template.written(),
-            To::Secret(name) => format!("${{secret.{name}}}"),
-        };
-        clean_line(&format!("{} {to}", self.method), 200)
+        clean_line(&format!("{} {}", self.method, self.to.words()), 200)
     }
 
-    /// The address, where it is the same every time.
+    /// The server, where it is the same every time.
     pub fn url(&self) -> Option<&Url> {
-        match &self.to {
-            To::Url(url) => Some(url),
-            To::Filled(_, base) => base.as_ref(),
-            To::Secret(_) => None,
-        }
+        self.to.server()
     }
 
     /// Opens what it needs.
     pub async fn ready(&self, secrets: &Secrets) -> Result<Ready<'_>, Failure> {
-        let url = match &self.to {
-            To::Url(url) => Some(url.clone()),
-            To::Filled(..) => None,
-            To::Secret(name) => Some(secret_url(name, secrets).await?),
-        };
+        let url = self.to.open(secrets).await?;
         let (mut headers, mut filled) = (HeaderMap::new(), Vec::new());
         for (name, value) in &self.headers {
             let template = super::body::template_of(value, secrets).await?;
@@ -226,12 +197,7 @@ impl Ready<'_> {
     /// # Errors
     /// `NotYet`: what an earlier answer held cannot stand where it is to be used.
     pub fn request(&self, values: &Values, timeout: std::time::Duration, most: usize) -> Result<Request, Failure> {
-        let url = match (&self.url, &self.ask.to) {
-            (Some(url), _) => url.clone(),
-            (None, To::Filled(template, base)) => fill_url(template, base.as_ref(), values)?,
-            (None, To::Url(url)) => url.clone(),
-            (None, To::Secret(_)) => stand_in(),
-        };
+        let url = self.ask.to.fill(self.url.as_ref(), values)?;
         let mut headers = self.headers.clone();
         for (name, template) in &self.filled {
             let text = template.text(values);
@@ -275,110 +241,6 @@ pub(in crate::kinds) fn known(params: &mut Params<'_>, key: &str, name: &str, na
     params.mistake(span, format!("nothing fills in `{{{{{name}}}}}` here"), "unknown value", Some(help));
 }
 
-fn to(params: &mut Params<'_>, base: Option<&Url>) -> Option<To> {
-    let text = match params.opt_secret("url")? {
-        TextOrSecret::Secret(name) => return Some(To::Secret(name)),
-        TextOrSecret::Text(text) => text.trim().to_owned(),
-    };
-    let parse = |text: &str| match base {
-        Some(base) => base.join(text),
-        None => Url::parse(text),
-    };
-    let template = Template::new(&text);
-    let named = template.names().next().is_some();
-    let tried = if template.alone().is_some() {
-        // Where an answer leads.
-        base.map_or_else(|| Ok(stand_in()), |base| Ok(base.clone()))
-    } else {
-        parse(&sample(&template, "x"))
-    };
-    let problem = match tried {
-        Ok(url) => match problem(&url) {
-            None if named && template.alone().is_none() && !same_server(&url, parse(&sample(&template, "y"))) => {
-                "what is captured may not choose the server".to_owned()
-            }
-            None if named => return Some(To::Filled(template, base.cloned().or(Some(url)))),
-            None => return Some(To::Url(url)),
-            Some(problem) => problem,
-        },
-        Err(e) => e.to_string(),
-    };
-    let span = params.place_of("url");
-    params.mistake(span, format!("`url` is no web address: {problem}"), "not a web address", None);
-    None
-}
-
-/// What is wrong with an address.
-pub(in crate::kinds) fn problem(url: &Url) -> Option<String> {
-    if !matches!(url.scheme(), "http" | "https") {
-        return Some("must begin with http:// or https://".to_owned());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Some("must not carry a user or a password; give `user` and `password`, or `bearer`".to_owned());
-    }
-    None
-}
-
-fn sample(template: &Template, with: &str) -> String {
-    let how = |_: &str, _: &Json| Ok::<_, std::convert::Infallible>(with.to_owned());
-    match template.fill(&Values::default(), how) {
-        Ok(text) => text.into_owned(),
-        Err(never) => match never {},
-    }
-}
-
-fn same_server<E>(one: &Url, other: Result<Url, E>) -> bool {
-    other.is_ok_and(|other| one.origin() == other.origin())
-}
-
-fn fill_url(template: &Template, base: Option<&Url>, values: &Values) -> Result<Url, Failure> {
-    let join = |text: &str| match base {
-        Some(base) => base.join(text),
-        None => Url::parse(text),
-    };
-    if let Some(name) = template.alone() {
-        let text = values.get(name).map(plain).unwrap_or_default();
-        let url = join(&text).map_err(|e| unfit(name, &format!("no web address: {e}")))?;
-        if let Some(problem) = problem(&url) {
-            return Err(unfit(name, &problem));
-        }
-        if base.is_some_and(|base| base.scheme() == "https") && url.scheme() == "http" {
-            return Err(unfit(name, "it leads from https to http"));
-        }
-        return Ok(url);
-    }
-    let how = |name: &str, value: &Json| {
-        let text = plain(value);
-        if matches!(&*text, "" | "." | "..") {
-            return Err(unfit(name, "nothing, or a way to another path"));
-        }
-        Ok(utf8_percent_encode(&text, KEPT).to_string())
-    };
-    let text = template.fill(values, how)?;
-    join(&text).map_err(|e| unfit(template.names().next().unwrap_or_default(), &format!("no web address: {e}")))
-}
-
-/// The address that a secret holds. What stands in it is learnt with it.
-pub(in crate::kinds) async fn secret_url(name: &str, secrets: &Secrets) -> Result<Url, Failure> {
-    let text = secrets.open(name).await?;
-    let bad = |what: &str| Failure::new(Class::Misconfigured, format!("secret `{name}` is no web address: {what}"));
-    // The parser's words could hold a part of it.
-    let url = Url::parse(text.expose().trim()).map_err(|_| bad("it cannot be read as one"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(bad("it must begin with http:// or https://"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(bad("it must not carry a user or a password"));
-    }
-    // Servers repeat the path in their answers.
-    for part in [url.path().to_owned(), url.to_string()] {
-        if part.len() > 8 {
-            secrets.learn(&Secret::new(part));
-        }
-    }
-    Ok(url)
-}
-
 fn method(params: &mut Params<'_>, body: bool) -> Method {
     let default = if body { Method::POST } else { Method::GET };
     let Some(text) = params.opt_text("method") else { return default };
@@ -414,35 +276,4 @@ fn headers(params: &mut Params<'_>) -> Vec<(HeaderName, TextOrSecret)> {
 /// True for a method that only asks.
 pub(in crate::kinds) fn only_asks(ask: &Ask) -> bool {
     reads(&ask.method)
-}
-
-/// A stand-in; it is never asked, because a mistake was recorded.
-#[expect(clippy::unwrap_used, reason = "a literal that parses")]
-pub(in crate::kinds) fn stand_in() -> Url {
-    Url::parse("http://localhost/").unwrap()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn captured_values_stay_in_their_part_of_an_address() {
-        let base = Url::parse("https://shop.example/").unwrap();
-        let fill = |text: &str, value: &str| {
-            let mut values = Values::default();
-            values.set("id", Json::from(value));
-            fill_url(&Template::new(text), Some(&base), &values).map(|url| url.to_string()).map_err(|e| e.message)
-        };
-        assert_eq!(fill("/o/{{id}}?q={{id}}", "a/b?c#d&é").unwrap(), {
-            let text = "a%2Fb%3Fc%23d%26%C3%A9";
-            format!("https://shop.example/o/{text}?q={text}")
-        });
-        assert!(fill("/o/{{id}}", "..").is_err());
-        assert_eq!(fill("{{id}}", "/o/7").unwrap(), "https://shop.example/o/7");
-        assert_eq!(fill("{{id}}", "https://other.example/").unwrap(), "https://other.example/");
-        for bad in ["http://shop.example/", "file:///etc/passwd", "https://u:p@shop.example/"] {
-            assert!(fill("{{id}}", bad).is_err(), "{bad}");
-        }
-    }
 }

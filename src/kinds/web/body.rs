@@ -174,7 +174,7 @@ impl Ready {
             }
             Self::Json(json) => (Some(JSON.to_owned()), Some(fill_json(json, values).to_string().into())),
             Self::Form(fields) => {
-                let mut url = crate::kinds::web::ask::stand_in();
+                let mut url = super::address::stand_in();
                 {
                     let mut pairs = url.query_pairs_mut();
                     for (name, template) in fields {

@@ -1,6 +1,7 @@
 //! What the kinds that speak HTTP have in common: requests as a runbook writes them, values that are filled
 //! in, what an answer must be.
 
+pub(super) mod address;
 pub(super) mod ask;
 pub(super) mod body;
 pub(super) mod dial;
