@@ -1,79 +1,21 @@
 //! Facts, in the past tense, owned and serialisable: the one family of events that the journal
 //! stores and every view reads.
 
+mod parts;
+
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::{
-    fact::{Done, Finding, Identity, Seen},
-    outline::{Outline, ms},
+    fact::{Finding, Identity, Seen},
+    outline::ms,
     state::What,
     vote::Via,
 };
-use crate::base::{Elapsed, Failure, PersonId, RunId, Stamp, StepId, WatchId};
-
-/// A fact with its place in the run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Envelope {
-    /// From 1, without a gap.
-    pub seq: u64,
-    /// Wall clock, UTC.
-    pub at: DateTime<Utc>,
-    /// Steady clock since the run was opened.
-    pub elapsed: Elapsed,
-    /// The fact.
-    pub event: Event,
-}
-
-impl Envelope {
-    /// Both clocks.
-    #[must_use]
-    pub fn stamp(&self) -> Stamp {
-        Stamp { at: self.at, elapsed: self.elapsed }
-    }
-
-    /// The JSON of the journal and of `--json`, on one line.
-    ///
-    /// # Errors
-    /// A value that JSON cannot hold (a map with keys that are no text); none of ours is.
-    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
-        if let Event::Unknown(UnknownEvent(event)) = &self.event {
-            return serde_json::to_vec(&Loose {
-                seq: self.seq,
-                at: self.at,
-                elapsed: self.elapsed,
-                event: event.clone(),
-            });
-        }
-        serde_json::to_vec(self)
-    }
-
-    /// Reads what [`Envelope::encode`] wrote; an event that this version does not know is kept as it is.
-    ///
-    /// # Errors
-    /// Text that is no envelope, or an event that has a known name and another shape.
-    pub fn decode(json: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(json).or_else(|error| {
-            if !error.to_string().starts_with("unknown variant") {
-                return Err(error);
-            }
-            let Loose { seq, at, elapsed, event } = serde_json::from_slice(json)?;
-            Ok(Self { seq, at, elapsed, event: Event::Unknown(UnknownEvent(event)) })
-        })
-    }
-}
-
-/// An envelope whose event is not understood.
-#[derive(Serialize, Deserialize)]
-struct Loose {
-    seq: u64,
-    at: DateTime<Utc>,
-    elapsed: Elapsed,
-    event: Json,
-}
+use crate::base::{Elapsed, PersonId, StepId, WatchId};
+pub use parts::{Decision, Ending, HoldWhy, Intended, Opened, Outcome, Resumed, Settlement, Where};
 
 /// Everything that can have happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -369,162 +311,6 @@ pub enum Event {
 /// An event of a newer version, as it stands in the journal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnknownEvent(pub Json);
-
-/// How a run began.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Opened {
-    /// The run.
-    pub run: RunId,
-    /// gonogo's version.
-    pub version: String,
-    /// Who is at the keyboard.
-    pub operator: PersonId,
-    /// `user@host`.
-    pub from: String,
-    /// Go is answered by itself (rehearsals only).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub auto_go: bool,
-    /// Who we are at the other ends, asked before the first step.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub identities: Vec<Identity>,
-    /// What will be done.
-    pub outline: Outline,
-}
-
-/// How a run was taken up again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resumed {
-    /// Who is at the keyboard.
-    pub operator: PersonId,
-    /// `user@host`.
-    pub from: String,
-    /// Go is answered by itself (rehearsals only).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub auto_go: bool,
-}
-
-/// An attempt's intent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Intended {
-    /// The step.
-    pub step: StepId,
-    /// The attempt.
-    pub attempt: u32,
-    /// The requests in words.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub does: Vec<String>,
-    /// SHA-256 over the step as resolved and what was captured, hex.
-    pub digest: String,
-    /// The client token, the same at a resume.
-    pub token: String,
-    /// What was saved for going back.
-    #[serde(default, skip_serializing_if = "Json::is_null")]
-    pub captured: Json,
-    /// When the attempt must be over.
-    pub deadline: DateTime<Utc>,
-}
-
-/// Where a check stands in a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Where {
-    /// Before the action.
-    Precheck,
-    /// After the action.
-    Verify,
-}
-
-/// How an attempt ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It did what it should; its checks hold.
-    Done(Done),
-    /// It did not; the class says what is known of the world.
-    Failed(Failure),
-}
-
-/// How a step was settled without an attempt's outcome.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Settlement {
-    /// A stop point without work of its own was decided: go.
-    Decided,
-    /// The world was found as the step wants it.
-    FoundDone(String),
-    /// A person did it by hand and the checks hold.
-    ByHand(String),
-    /// Left undone, for this reason.
-    Skipped(String),
-    /// It failed and the file says to go on, for this reason.
-    FailedGoOn(String),
-    /// Not part of this run.
-    NotRun(String),
-    /// Left out of this run, because the sandbox has not got what it needs.
-    LeftOut(String),
-}
-
-/// What was decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Decision {
-    /// Go on.
-    Go,
-    /// Do not.
-    NoGo,
-    /// Try again.
-    Retry,
-    /// Done by hand; check it.
-    ByHand,
-    /// Leave it.
-    Skip,
-    /// Take everything back.
-    RollBack,
-    /// Stop here, undo nothing.
-    Abort,
-}
-
-/// Why a run holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HoldWhy {
-    /// Before the first step of a live run.
-    Start,
-    /// A person said so.
-    Person,
-    /// The lead said no-go.
-    NoGo(StepId),
-    /// A watch was breached.
-    Breach(WatchId),
-    /// A new process took over.
-    Resumed,
-    /// The machine slept or its clock jumped.
-    Clock,
-    /// The terminal is gone.
-    TerminalLost,
-    /// The process was told to end.
-    Signal(String),
-    /// The operator left; the run can be resumed.
-    Left,
-    /// The journal cannot be written.
-    JournalFailed(String),
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ending {
-    /// Everything done.
-    Completed,
-    /// Everything settled, something skipped, failed or done by hand.
-    WithExceptions,
-    /// Everything taken back that can be.
-    RolledBack,
-    /// Taken back, but some rollback steps were left undone.
-    RolledBackInPart,
-    /// Stopped, nothing undone.
-    Aborted,
-}
 
 impl Event {
     /// True where the event must be on disk before anything is sent, shown as done or answered.

@@ -15,6 +15,7 @@ mod advance;
 mod agenda;
 mod auto;
 mod decide;
+mod envelope;
 mod event;
 mod evolve;
 mod fact;
@@ -27,8 +28,9 @@ mod vote;
 mod wanted;
 
 pub use auto::answer as auto_answer;
+pub use envelope::Envelope;
 pub use event::{
-    Decision, Ending, Envelope, Event, HoldWhy, Intended, Opened, Outcome, Resumed, Settlement, UnknownEvent, Where,
+    Decision, Ending, Event, HoldWhy, Intended, Opened, Outcome, Resumed, Settlement, UnknownEvent, Where,
 };
 pub use fact::{Done, Doubt, Finding, Identity, Seen};
 pub use hands::{Hands, Tick, ValueRule, looks_secret};
