@@ -48,7 +48,8 @@ What hurts people: it is skipped under pressure. A published table without a key
 tables are refused. The disabled forward slot keeps WAL on the source's disk: drop it when nobody goes back any more. Hosted Heroku
 Postgres lets nobody subscribe.
 
-The connection string by which the source's server finds the target is `connection`, or made from `target`. The server keeps it, with its
+The connection string by which the source's server finds the target is `connection`, or made from `target`; files of certificates stay
+here: with `sslmode=verify-full` that server has to have roots of its own, or `connection` has to name them. The server keeps it, with its
 password, in `pg_subscription`, for superusers to read. The statement is kept out of the server's log and activity view where our
 role may say so (a superuser's); elsewhere have `log_statement` be `none`, or leave the password out and give the server a password file.
 

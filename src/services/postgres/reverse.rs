@@ -215,6 +215,10 @@ impl Postgres {
             Mode::VerifyFull => "verify-full",
         };
         let _ = write!(text, " sslmode={mode} connect_timeout=10");
+        // Any other roots are a file of this machine.
+        if target.tls.roots.as_deref() == Some("system") {
+            text += " sslrootcert=system";
+        }
         if text.contains('\0') {
             return Err(Failure::new(Class::Misconfigured, "a connection string must not hold a NUL character"));
         }
