@@ -22,7 +22,8 @@ use ratatui::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::{Errno, read, write},
-    termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr},
+    process::getpgrp,
+    termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr},
 };
 
 /// Why there is no screen.
@@ -132,6 +133,21 @@ impl Terminal {
         queue!(self.backend, EnterAlternateScreen, Hide, EnableBracketedPaste)?;
         self.redraw();
         io::Write::flush(&mut self.backend)
+    }
+
+    /// Takes the terminal over again where a shell has had it meanwhile: whoever stops the process from outside (SIGSTOP)
+    /// gives nobody the time to leave.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn regain(&mut self) -> Result<(), Lost> {
+        let cooked = |mode: Termios| mode.local_modes.contains(LocalModes::ICANON);
+        // In the background the terminal is somebody else's, and setting it would stop us.
+        let ours = || tcgetpgrp(&self.input).is_ok_and(|group| group == getpgrp());
+        if self.up && tcgetattr(&self.input).is_ok_and(cooked) && ours() {
+            self.enter().map_err(|_| Lost)?;
+        }
+        Ok(())
     }
 
     /// As it was found. What was typed and not read is dropped: it was meant for the screen.

@@ -214,6 +214,7 @@ impl<'v> Screen<'v> {
             let more = self.read_log();
             gathering |= more > 0;
             at_once |= self.take_answers();
+            terminal.regain()?;
             let now_size = terminal.size();
             if now_size != size {
                 size = now_size;
@@ -357,7 +358,8 @@ impl<'v> Screen<'v> {
 /// To the shell until it is called back.
 fn suspend(terminal: &mut Terminal) -> Result<(), Lost> {
     terminal.leave();
-    // Where the process cannot be stopped, the screen simply comes back.
-    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP);
+    // Sent to this thread, so that it stops here and not after it has drawn again. Where the process cannot be stopped,
+    // the screen simply comes back.
+    let _ = signal_hook::low_level::raise(signal_hook::consts::SIGTSTP);
     terminal.enter().map_err(|_| Lost)
 }

@@ -230,3 +230,37 @@ fn a_rollback_puts_the_world_back() {
     assert_eq!(pty.ended(), 13, "{}", pty.text());
     assert_eq!(home.world(), Some(before));
 }
+
+/// Away to the shell and back: the keys are the screen's again, whether it left by itself or was stopped from outside.
+#[test]
+fn after_a_shell_had_the_terminal_every_key_counts_again() {
+    let home = Home::new();
+    let mut pty = Pty::of(&home, 80, 24, "xterm-256color", "bash", &["--norc", "--noprofile", "-i"].map(String::from));
+    let night = book("night.toml").display().to_string();
+    let line = format!("{} rehearse {night} --env sandbox\r", env!("CARGO_BIN_EXE_gonogo"));
+    pty.sends(line.as_bytes());
+    pty.answers("STEP FAILED", "\x1b");
+    until("the sheet is closed", || (!pty.text().contains("STEP FAILED")).then_some(()));
+    pty.sends(b"\x1a");
+    pty.shows("Stopped");
+    let shell = pty.text();
+    assert!(!shell.contains("ROLLBACK OPEN"), "the shell has its own screen:\n{shell}");
+    pty.sends(b"fg\r");
+    pty.shows("ROLLBACK OPEN");
+    // No Enter follows.
+    pty.sends(b"?");
+    pty.shows("KEYS");
+    pty.sends(b"?\r");
+    pty.answers("STEP FAILED", "r\r");
+    pty.shows("RETRY");
+    // From outside: nobody left the screen.
+    let group = pty.master.as_ref().unwrap().process_group_leader().unwrap();
+    let group = rustix::process::Pid::from_raw(group).unwrap();
+    rustix::process::kill_process_group(group, rustix::process::Signal::STOP).unwrap();
+    pty.shows("Stopped");
+    pty.sends(b"fg\r");
+    until("the terminal is taken again", || (!pty.text().contains("Stopped")).then_some(()));
+    pty.answers("RETRY", "retry\r");
+    pty.answers("Send the users to AWS?", "dana go\r");
+    pty.shows("GO dana");
+}
