@@ -91,7 +91,7 @@ impl Attempt {
             self.fence(action.as_ref()).await?;
             let captured = self.within(action.capture(&self.cx)).await?;
             if action.changes() {
-                self.ready(action.as_ref(), captured.clone()).await?;
+                self.ready(action.does(), captured.clone()).await?;
             }
             done = Some(self.acting(action.as_ref(), action.apply(&self.cx, &captured)).await?);
         }
@@ -135,13 +135,13 @@ impl Attempt {
                     return Err(Failure::new(Class::Misconfigured, "there is no action to restore"));
                 };
                 self.fence(action.as_ref()).await?;
-                self.ready(action.as_ref(), self.captured.clone()).await?;
+                self.ready(action.undoes(&self.captured), self.captured.clone()).await?;
                 self.acting(action.as_ref(), action.restore(&self.cx, &self.captured)).await
             }
             BoundRollback::Action(action) => {
                 self.fence(action.as_ref()).await?;
                 let captured = self.within(action.capture(&self.cx)).await?;
-                self.ready(action.as_ref(), captured.clone()).await?;
+                self.ready(action.does(), captured.clone()).await?;
                 self.acting(action.as_ref(), action.apply(&self.cx, &captured)).await
             }
             BoundRollback::None => Err(Failure::new(Class::Misconfigured, "the step has no rollback")),
@@ -176,14 +176,14 @@ impl Attempt {
     }
 
     /// Reports what is about to be done and waits until that is on disk.
-    async fn ready(&self, action: &dyn Action, captured: Json) -> Result<(), Failure> {
+    async fn ready(&self, does: Vec<String>, captured: Json) -> Result<(), Failure> {
         let digest = Sha256::new()
             .chain_update(&self.step_hash)
             .chain_update(serde_json::to_vec(&captured).unwrap_or_default())
             .finalize();
         let left = chrono::Duration::from_std(self.cx.left()).unwrap_or_else(|_| chrono::Duration::days(1));
         let report = Report::Ready {
-            does: action.does(),
+            does,
             digest: hex(&digest),
             token: self.cx.token.clone(),
             captured,

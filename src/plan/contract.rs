@@ -13,8 +13,11 @@ use futures_util::future::BoxFuture;
 use serde_json::Value as Json;
 use tokio_util::sync::CancellationToken;
 
-use crate::base::{Class, Failure, StepId};
+use crate::base::{Class, Failure, StepId, bounded};
 pub use crate::run::{Done, Doubt, Finding, Identity, Seen, ValueRule};
+
+/// So much of what was captured is told before it is written back, bytes.
+const UNDOES: usize = 400;
 
 /// One thing that has to be allowed at AWS: an IAM action on a resource. What it names beforehand is all it
 /// can name: what only the run can know is a `*`.
@@ -184,6 +187,13 @@ pub trait Check: Send + Sync {
 pub trait Action: Send + Sync {
     /// The requests in words, before they are sent, one a line.
     fn does(&self) -> Vec<String>;
+
+    /// The same for [`Action::restore`].
+    fn undoes(&self, captured: &Json) -> Vec<String> {
+        let what =
+            if captured.is_null() { String::new() } else { format!(": {}", bounded(&captured.to_string(), UNDOES)) };
+        vec![format!("write back what was there before{what}")]
+    }
 
     /// What has to be allowed at AWS for it, no more and no less: capture, apply, restore and probe. The fence
     /// apart (STS allows everybody).

@@ -97,6 +97,15 @@ fn rollback_puts_back_what_was() {
     let back = effects[1].split_once(": ").unwrap().1.split_once("; ").unwrap();
     let record = |text: &str| text.split_once(' ').unwrap().1.to_owned();
     assert_eq!((record(there.0), record(there.1)), (record(back.1), record(back.0)));
+    // The log says of each what was sent, not the same twice.
+    let intents = home.journal().0.into_iter().filter_map(|envelope| match envelope.event {
+        Event::Intended(intended) => Some(intended.does.join("; ")),
+        _ => None,
+    });
+    let intents = intents.collect::<Vec<_>>();
+    let (there, back) = (&intents[0], &intents[intents.len() - 1]);
+    assert!(!there.contains("what was there before"), "{there}");
+    assert!(back.starts_with("write back what was there before: ") && back.contains("\"ttl\""), "{back}");
 }
 
 #[test]
