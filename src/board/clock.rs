@@ -156,6 +156,12 @@ impl Face {
         format!("{} {}", local.format("%H:%M:%S"), self.zone.name(local))
     }
 
+    /// `02:14` of the wall clock in the zone, whatever the style.
+    #[must_use]
+    pub fn wall_minute(&self, at: Stamp) -> String {
+        self.zone.at(at.at).format("%H:%M").to_string()
+    }
+
     /// `2026-12-06` in the zone.
     #[must_use]
     pub fn date(&self, at: Stamp) -> String {

@@ -121,7 +121,7 @@ impl Header {
         };
         let (mode, mode_role) = mode_words(outline);
         let end = face.expected(opened, timing.forecast.end);
-        let window = tonight(outline.window.end, opened);
+        let window = outline.window.end.filter(|at| tonight(*at, outline, opened));
         Self {
             mode,
             mode_role,
@@ -147,10 +147,12 @@ impl Header {
                 (None, false) => format!("ends ~{end}"),
             },
             window: window.map(|at| {
-                let at = Stamp::new(at.to_utc(), elapsed_at(opened, at));
-                format!("window to {}", face.minute(at))
+                let end = Stamp::new(at.to_utc(), elapsed_at(opened, at));
+                let far = (at.to_utc() - opened.at).num_seconds().abs() >= TONIGHT;
+                let day = if far { face.date(end) + " " } else { String::new() };
+                format!("window to {day}{}", face.minute(end))
             }),
-            slack: window.map(|at| slack(elapsed_at(opened, at), timing.forecast.end)),
+            slack: window.map(|at| slack(at, opened, timing.forecast.end)),
             standing: standing(state, now),
             freeze: gauge("write freeze", timing.freeze),
             downtime: gauge("downtime", timing.downtime),
@@ -161,8 +163,9 @@ impl Header {
     }
 }
 
-fn tonight(at: Option<DateTime<FixedOffset>>, opened: Stamp) -> Option<DateTime<FixedOffset>> {
-    at.filter(|at| (at.to_utc() - opened.at).num_seconds().abs() < TONIGHT)
+/// A live run is the night itself, whenever it is begun.
+fn tonight(at: DateTime<FixedOffset>, outline: &Outline, opened: Stamp) -> bool {
+    outline.env.kind == EnvKind::Live || (at.to_utc() - opened.at).num_seconds().abs() < TONIGHT
 }
 
 fn elapsed_at(opened: Stamp, at: DateTime<FixedOffset>) -> Elapsed {
@@ -171,9 +174,11 @@ fn elapsed_at(opened: Stamp, at: DateTime<FixedOffset>) -> Elapsed {
 
 fn lateness(outline: &Outline, timing: &Timing, opened: Stamp) -> Said {
     let ms = |at: Elapsed| i64::try_from(at.0).unwrap_or(i64::MAX);
-    let late = match (outline.window.start, tonight(outline.window.start, opened)) {
+    let late = match outline.window.start {
         // A rehearsal days before: its plan begins when it was opened.
-        (Some(_), None) => ms(timing.forecast.end) - ms(opened.elapsed.after(timing.planned_total)),
+        Some(at) if !tonight(at, outline, opened) => {
+            ms(timing.forecast.end) - ms(opened.elapsed.after(timing.planned_total))
+        }
         _ => timing.forecast.late_ms,
     };
     let size = Duration::from_millis(late.unsigned_abs());
@@ -186,11 +191,16 @@ fn lateness(outline: &Outline, timing: &Timing, opened: Stamp) -> Said {
     }
 }
 
-fn slack(window: Elapsed, end: Elapsed) -> Said {
-    if end > window {
-        return Said::new(format!("over by {}", spoken(end.since(window))), Role::Bad);
+/// In wall time: the window may have ended before the run was opened.
+fn slack(window: DateTime<FixedOffset>, opened: Stamp, end: Elapsed) -> Said {
+    let ends = opened.at + end.since(opened.elapsed);
+    let left = window.to_utc() - ends;
+    match left.to_std() {
+        Ok(left) => Said::new(format!("slack {}", spoken(left)), Role::Plain),
+        Err(_) => {
+            Said::new(format!("past the window by {}", spoken(left.abs().to_std().unwrap_or_default())), Role::Bad)
+        }
     }
-    Said::new(format!("slack {}", spoken(window.since(end))), Role::Plain)
 }
 
 fn gauge(name: &str, budget: Budget) -> Option<Said> {

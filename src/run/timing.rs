@@ -147,9 +147,10 @@ impl Timing {
             let settled = state.steps[i].forward.state.settled();
             state.crossed.is_none() && state.rollback.is_none() && !settled && in_plan(&outline.steps[i])
         });
-        let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-        let forecast =
-            Forecast { end, no_return: ahead.map(|i| steps[i].starts), late_ms: signed(end.0) - signed(planned_end.0) };
+        // In wall time: the planned end may lie before the opening, where the steady clock has no moments.
+        let late_ms =
+            (opened.at - start).num_milliseconds() + signed(end.since(opened.elapsed)) - signed(planned_total);
+        let forecast = Forecast { end, no_return: ahead.map(|i| steps[i].starts), late_ms };
         let bar = bar(state, outline, now, (no_return, ahead), forecast.no_return, planned_total);
         let budget = |clock: &super::state::Clock, budget| Budget {
             used: clock.read(now.elapsed),
@@ -168,10 +169,13 @@ impl Timing {
     }
 }
 
-/// The moment `by` after a wall time on the run's steady clock; before the opening it is zero.
+fn signed(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The moment `by` after a wall time on the run's steady clock; before its zero it is zero.
 fn to_elapsed(opened: Stamp, at: DateTime<Utc>, by: Duration) -> Elapsed {
-    let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-    let ms = (at - opened.at).num_milliseconds().saturating_add(by);
+    let ms = (at - opened.at).num_milliseconds().saturating_add(signed(by));
     Elapsed(opened.elapsed.0.saturating_add_signed(ms))
 }
 

@@ -104,12 +104,14 @@ fn progress(app: &App, layout: Layout, cells: usize) -> Vec<Span> {
     if wide {
         let window = header.window.clone().map(|window| (window, Role::Plain)).unwrap_or_default();
         parts.push((4, window));
-        parts.push((5, said(&header.slack)));
     }
-    // A budget that is being used up is worth more than the end of the window.
+    // What is being used up, or is over, is worth more than the end of the window.
     let pressing = |gauge: &Option<crate::board::Said>| {
         gauge.as_ref().is_some_and(|said| matches!(said.role, Role::Bad | Role::Warn))
     };
+    if wide || pressing(&header.slack) {
+        parts.push((if pressing(&header.slack) { 2 } else { 5 }, said(&header.slack)));
+    }
     parts.push((if pressing(&header.freeze) { 2 } else { 6 }, said(&header.freeze)));
     parts.push((if pressing(&header.downtime) { 2 } else { 7 }, said(&header.downtime)));
     parts.push((2, said(&header.watch)));

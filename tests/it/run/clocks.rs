@@ -106,6 +106,15 @@ fn a_night_that_is_opened_late_is_late() {
     assert_eq!((timing(&night).planned_end, timing(&night).forecast.late_ms), (Elapsed(600_000), 1_200_000));
 }
 
+/// Also where the plan was over before the run was opened.
+#[test]
+fn a_night_that_is_opened_hours_late_is_hours_late() {
+    let mut plan = outline(vec![step("one")]);
+    plan.window.start = Some((opened_at() - Duration::from_secs(8 * 3600)).fixed_offset());
+    let night = Night::open(opened(plan, false));
+    assert_eq!(timing(&night).forecast.late_ms, 8 * 3600 * 1000);
+}
+
 #[test]
 fn waiting_for_people_is_counted_apart() {
     let mut night = Night::of(vec![step("one")]);
