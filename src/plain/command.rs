@@ -233,10 +233,7 @@ impl Moment<'_> {
         let (named, typed) = self.named(line);
         let who = named.map_or_else(|| self.operator.clone(), |(who, _)| who);
         if ask.id.kind != AskKind::UndoConfirm && ask.confirmed.contains(&who) {
-            return Heard::Not(format!(
-                "{who} has confirmed; a second person is needed: as {}: {}",
-                ask.suggested, ask.word
-            ));
+            return Heard::Not(format!("{who} has confirmed; a second person is needed: as NAME: {}", ask.word));
         }
         Heard::Say { who, intent: Intent::Confirm { step: ask.step.clone(), typed: typed.to_owned() } }
     }

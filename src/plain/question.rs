@@ -95,7 +95,7 @@ fn confirm(ask: &ConfirmAsk) -> Vec<String> {
         let have = if have.is_empty() { "nobody so far".to_owned() } else { format!("{} so far", have.join(", ")) };
         lines.push(format!("{} people confirm: {have}.", ask.needed));
     }
-    let who = if ask.confirmed.is_empty() { String::new() } else { format!("as {}: ", ask.suggested) };
+    let who = if ask.confirmed.is_empty() { "" } else { "as NAME: " };
     let word_is = if ask.word_is.is_empty() { String::new() } else { format!(" ({})", ask.word_is) };
     lines.push(format!("Type {who}{}{word_is}, or an empty line to wait.", ask.word));
     lines

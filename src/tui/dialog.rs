@@ -72,16 +72,19 @@ impl Dialog {
     pub fn open(topic: Topic, board: &Board, operator: &str) -> Self {
         let (fields, who): (&'static [Field], String) = match (&topic, &board.ask) {
             (Topic::Ask(_), Some(Ask::StopPoint(ask))) => {
-                (&[Field::Word, Field::Who, Field::Text], ask.decides.to_string())
+                (&[Field::Word, Field::Text, Field::Who], ask.decides.to_string())
             }
-            (Topic::Ask(_), Some(Ask::Confirm(ask))) => (&[Field::Word, Field::Who], ask.suggested.to_string()),
+            (Topic::Ask(_), Some(Ask::Confirm(ask))) => {
+                let who = ask.suggested.as_ref().map(ToString::to_string).unwrap_or_default();
+                (&[Field::Word, Field::Who], who)
+            }
             (Topic::Ask(_), Some(Ask::Manual(ask))) => (
                 match (ask.asks_value.is_some(), ask.checklist.is_empty()) {
                     (false, true) => &[Field::Word, Field::Who],
-                    (false, false) => &[Field::Word, Field::Who, Field::Text],
+                    (false, false) => &[Field::Word, Field::Text, Field::Who],
                     (true, true) => &[Field::Value, Field::Word, Field::Who],
                     // The checklist comes first, and is ticked off in the word's field.
-                    (true, false) => &[Field::Word, Field::Value, Field::Who, Field::Text],
+                    (true, false) => &[Field::Word, Field::Text, Field::Value, Field::Who],
                 },
                 ask.owner.to_string(),
             ),
@@ -211,7 +214,9 @@ impl Dialog {
         if let Ok(who) = typed.parse() {
             return Some(who);
         }
-        self.form.said = Some((format!("`{typed}` is not in [people]"), Role::Warn));
+        let said =
+            if typed.is_empty() { "whose word is it? (tab)".into() } else { format!("`{typed}` is not in [people]") };
+        self.form.said = Some((said, Role::Warn));
         None
     }
 

@@ -132,8 +132,9 @@ impl Ask {
                 (kind, lead, step.does.clone(), after, outline.env.confirm.clone(), word_is)
             }
         };
-        let first = state.operator.iter().chain(outline.people.iter().map(|person| &person.id));
-        let suggested = first.into_iter().find(|who| leg == Leg::Back || !confirmed.contains(who));
+        // A second person says who they are: the first one's keyboard is not to say it for them.
+        let alone = confirmed.is_empty() || leg == Leg::Back;
+        let suggested = alone.then(|| state.operator.as_ref().unwrap_or(&outline.lead).clone());
         Self::Confirm(ConfirmAsk {
             id: AskId { round: confirmed.len(), ..id(kind, run, step) },
             step: step.id.clone(),
@@ -141,17 +142,27 @@ impl Ask {
             title: step.title.clone(),
             lead,
             place: place(outline),
-            identities: state.identities.iter().map(|who| format!("{} {}", who.system, who.line)).collect(),
+            identities: identities(state, &step.kind),
             does,
             after,
             waited: waited(run, now),
             needed: if leg == Leg::Back { 1 } else { step.confirmations() },
-            suggested: suggested.unwrap_or(&outline.lead).clone(),
+            suggested,
             confirmed,
             word,
             word_is,
         })
     }
+}
+
+/// Who we are where a step of this kind acts. Databases are left out: which one it is, and as whom, is said by a secret
+/// of the step's own, and what is known is of the step before.
+fn identities(state: &RunState, kind: &str) -> Vec<String> {
+    let family = kind.split('.').next().unwrap_or(kind);
+    let known = |system: &str| state.identities.iter().any(|who| who.system == system);
+    let wanted = if known(family) { family } else { "aws" };
+    let here = state.identities.iter().filter(|who| who.system == wanted && family != "postgres");
+    here.map(|who| format!("{} {}", who.system, who.line)).collect()
 }
 
 /// With a full stop at its end.

@@ -220,8 +220,8 @@ pub struct ConfirmAsk {
     pub confirmed: Vec<PersonId>,
     /// How many must.
     pub needed: usize,
-    /// Who is asked next.
-    pub suggested: PersonId,
+    /// Whose word it is unless another name is given; nobody's once somebody has confirmed.
+    pub suggested: Option<PersonId>,
     /// The word.
     pub word: String,
     /// What the word is: `the word of environment production`.
@@ -291,6 +291,8 @@ pub struct HeldAsk {
     pub id: AskId,
     /// Before the first step of a live run.
     pub start: bool,
+    /// Behind the point of no return.
+    pub crossed: bool,
     /// A person said so, or it follows from what a person said: no sheet has to open by itself.
     pub by_person: bool,
     /// Why.
@@ -329,7 +331,7 @@ impl Ask {
             };
         }
         if let Some(hold) = &state.hold {
-            return Some(Self::held(state, outline, now, hold));
+            return Some(Self::held(state, outline, now, face, hold));
         }
         state
             .awaiting_owner()

@@ -9,6 +9,8 @@ use super::{
     },
     Ask, AskId, AskKind, HeldAsk, Item, ManualAsk, place, undo_words,
 };
+use chrono::{DateTime, FixedOffset};
+
 use crate::{
     base::{Stamp, short_duration},
     run::{AttemptRun, Hands, Hold, HoldWhy, Leg, Mode, Outline, RunState, StepOutline},
@@ -58,7 +60,7 @@ impl Ask {
         })
     }
 
-    pub(super) fn held(state: &RunState, outline: &Outline, now: Stamp, hold: &Hold) -> Self {
+    pub(super) fn held(state: &RunState, outline: &Outline, now: Stamp, face: &Face, hold: &Hold) -> Self {
         let more = match &hold.why {
             HoldWhy::Breach(id) => {
                 let title = outline.watches.iter().find(|watch| &watch.id == id).map(|watch| watch.title.clone());
@@ -74,21 +76,23 @@ impl Ask {
                     (new, all) if new == all => "NOTHING of this was ever rehearsed as it is now".to_owned(),
                     (new, _) => format!("{new} steps were not part of a green rehearsal as they are now"),
                 };
-                vec![
-                    outline.title.clone(),
-                    format!(
-                        "{} steps, {} of planned work, people are asked {stops} times",
-                        outline.steps.len(),
-                        spoken(total)
-                    ),
-                    rehearsed,
-                ]
+                let size = format!(
+                    "{} steps, {} of planned work, people are asked {stops} times",
+                    outline.steps.len(),
+                    spoken(total)
+                );
+                [outline.title.clone(), size]
+                    .into_iter()
+                    .chain(window_words(outline, now, face))
+                    .chain([rehearsed])
+                    .collect()
             }
             _ => Vec::new(),
         };
         Self::Held(HeldAsk {
             id: AskId { kind: AskKind::Held, step: None, since: hold.since.elapsed, round: 0 },
             start: hold.why == HoldWhy::Start,
+            crossed: state.crossed.is_some(),
             by_person: matches!(hold.why, HoldWhy::Person | HoldWhy::NoGo(_) | HoldWhy::Left),
             why: hold_words(state, hold),
             more,
@@ -100,6 +104,21 @@ impl Ask {
             quick: outline.mode == Mode::Rehearse,
         })
     }
+}
+
+/// `the window is 2026-12-06 01:30 to 04:00: it begins in 3h12m`.
+fn window_words(outline: &Outline, now: Stamp, face: &Face) -> Option<String> {
+    let stamp = |at: DateTime<FixedOffset>| Stamp { at: at.to_utc(), ..now };
+    let (start, end) = (outline.window.start?, outline.window.end);
+    let until = end.map(|at| format!(" to {}", face.wall_minute(stamp(at)))).unwrap_or_default();
+    let from = format!("{} {}", face.date(stamp(start)), face.wall_minute(stamp(start)));
+    let away = |at: DateTime<FixedOffset>| spoken((at.to_utc() - now.at).abs().to_std().unwrap_or_default());
+    let where_now = match end {
+        _ if now.at < start.to_utc() => format!("it begins in {}", away(start)),
+        Some(end) if now.at >= end.to_utc() => format!("IT IS OVER since {}", away(end)),
+        _ => format!("it began {} ago", away(start)),
+    };
+    Some(format!("the window is {from}{until}: {where_now}"))
 }
 
 /// What is to be done, without what is ticked off and written down: those stand apart.

@@ -9,7 +9,7 @@
 //! ```
 
 use super::{
-    fields::{field, labelled},
+    fields::{beside, field, labelled},
     panel::Panel,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     tui::{
         dialog::Dialog,
         form::Field,
-        text::{Line, fit, line, line_width, width, wrap},
+        text::{Line, fit, line, width, wrap},
     },
 };
 
@@ -54,13 +54,13 @@ pub(super) fn manual(ask: &ManualAsk, dialog: &Dialog, cells: usize) -> Panel {
     let word = field(dialog, Field::Word, &words, cells);
     // In the order in which tab goes through them.
     form.extend(if ask.checklist.is_empty() { [value, Some(word)] } else { [Some(word), value] }.into_iter().flatten());
-    let mut who = field(dialog, Field::Who, "done by (tab):", if dialog.form.has(Field::Text) { 30 } else { cells });
-    if dialog.form.has(Field::Text) {
-        who.push(("   ".into(), Role::Plain));
-        let room = cells.saturating_sub(line_width(&who));
-        who.extend(field(dialog, Field::Text, "why, where one is left:", room));
-    }
-    form.push(who);
+    let reason = dialog.form.has(Field::Text);
+    let who = field(dialog, Field::Who, "done by (tab):", if reason { 30 } else { cells });
+    form.push(if reason {
+        beside(|room| field(dialog, Field::Text, "why, where one is left:", room), who, cells)
+    } else {
+        who
+    });
     let right = if ask.checklist.is_empty() { "space HOLD" } else { "-2 unticks   space HOLD" };
     Panel {
         title: vec![("? ".into(), Role::Ask), (format!("{} {}", ask.number, ask.title), Role::Strong)],

@@ -5,7 +5,7 @@ use crate::{
     tui::{
         dialog::Dialog,
         form::Field,
-        text::{Line, fit, left, width, wrap},
+        text::{Line, fit, left, line_width, width, wrap},
     },
 };
 
@@ -29,6 +29,15 @@ pub(super) fn field(dialog: &Dialog, which: Field, label: &str, cells: usize) ->
     let before = before[cut..].to_owned();
     spans.extend([(before, Role::Strong), ("▏".into(), Role::Ask), (fit(&behind, left), Role::Strong)]);
     spans
+}
+
+/// A field that has what is left of a line, and one of its own width at the end, which stays where it is.
+pub(super) fn beside(wide: impl FnOnce(usize) -> Line, last: Line, cells: usize) -> Line {
+    let room = cells.saturating_sub(line_width(&last) + 3);
+    let mut whole = wide(room);
+    whole.push((" ".repeat((room + 3).saturating_sub(line_width(&whole))), Role::Plain));
+    whole.extend(last);
+    whole
 }
 
 /// `label  text`, with the text wrapped under itself.

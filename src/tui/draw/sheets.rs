@@ -2,7 +2,7 @@
 
 use super::{
     by_hand::manual,
-    fields::{field, labelled},
+    fields::{beside, field, labelled},
     own::{act, help, leave, note},
     panel::Panel,
     votes::votes,
@@ -13,7 +13,7 @@ use crate::{
         app::App,
         dialog::{Dialog, Topic},
         form::Field,
-        text::{Line, fit, left, line, line_width, right, width, wrap},
+        text::{Line, fit, left, line, right, width, wrap},
     },
 };
 
@@ -64,11 +64,8 @@ fn stop(app: &App, ask: &StopAsk, dialog: &Dialog, cells: usize) -> Panel {
         head.push(line(format!("The run is held as well: {held}"), Role::Warn));
     }
     let mut form = vec![Line::new(), field(dialog, Field::Word, "Type  go  or  no-go  then enter:", cells)];
-    let mut second = field(dialog, Field::Who, "decided by:", 26);
-    second.push(("   ".into(), Role::Plain));
-    let rest = cells.saturating_sub(line_width(&second));
-    second.extend(field(dialog, Field::Text, "reason (tab):", rest));
-    form.push(second);
+    let who = field(dialog, Field::Who, "decided by:", 26);
+    form.push(beside(|room| field(dialog, Field::Text, "reason (tab):", room), who, cells));
     if ask.against > 0 && dialog.form.said.is_none() {
         let (things, verb) = if ask.against == 1 { ("1 thing", "stands") } else { ("things", "stand") };
         let many = if ask.against == 1 { things.to_owned() } else { format!("{} {things}", ask.against) };
@@ -151,12 +148,13 @@ fn confirm(ask: &ConfirmAsk, dialog: &Dialog, cells: usize) -> Panel {
     let mut head = vec![line(ask.lead.clone(), if grave { Role::Bad } else { Role::Strong }), Line::new()];
     head.extend(labelled("Runs", &format!("{} {}", ask.number, ask.title), Role::Strong, cells));
     head.extend(labelled("Where", &ask.place, Role::Plain, cells).into_iter().take(2));
+    // What it does first: where there is no room for everything, that is seen.
     let mut body = Vec::new();
-    for (i, who) in ask.identities.iter().enumerate() {
-        body.extend(labelled(if i == 0 { "As" } else { "" }, who, Role::Plain, cells));
-    }
     for (i, does) in ask.does.iter().enumerate() {
         body.extend(labelled(if i == 0 { "Does" } else { "" }, does, Role::Plain, cells));
+    }
+    for (i, who) in ask.identities.iter().enumerate() {
+        body.extend(labelled(if i == 0 { "As" } else { "" }, who, Role::Plain, cells));
     }
     let verb = if ask.id.kind == AskKind::UndoConfirm { "UNDO" } else { "CONFIRM" };
     let mut form = labelled("After", &ask.after, if grave { Role::Warn } else { Role::Plain }, cells);
@@ -218,7 +216,11 @@ fn held(ask: &HeldAsk, dialog: &Dialog, cells: usize) -> Panel {
         body,
         form,
         left: "esc keeps holding".into(),
-        right: if ask.start { String::new() } else { "b roll back   A abort (after esc)".into() },
+        right: match (ask.start, ask.crossed) {
+            (true, _) => String::new(),
+            (false, true) => "A abort (after esc)".into(),
+            (false, false) => "b roll back   A abort (after esc)".into(),
+        },
         ..Panel::default()
     }
 }

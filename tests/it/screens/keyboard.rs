@@ -58,15 +58,15 @@ fn a_wrong_word_is_shown_and_nothing_is_said() {
 #[test]
 fn somebody_else_decides_by_tab_and_a_reason_goes_with_it() {
     let mut scene = at_stop();
-    scene.types("no-go\t");
+    scene.types("no-go\tlatency looks odd\t");
     scene.ctrl('u');
-    scene.types("sam\tlatency looks odd\t\n");
+    scene.types("sam\t\n");
     // sam may not: the refusal stands in the sheet.
     assert_eq!(last(&scene).0, "sam");
     assert!(scene.text().contains("sam does not decide"), "{}", scene.text());
-    scene.types("no-go\t");
+    scene.types("no-go\t\t");
     scene.ctrl('u');
-    scene.types("mira\t\t\n");
+    scene.types("mira\t\n");
     let (who, _, intent) = last(&scene);
     assert_eq!(who, "mira");
     let reason = Some("latency looks odd".to_owned());
@@ -92,7 +92,7 @@ fn red_criteria_ask_for_a_reason() {
     let mut scene = Scene::new(night, 80, 24);
     scene.types("go\n");
     assert!(scene.text().contains("it needs a reason"), "{}", scene.text());
-    scene.types("go\t\tfour are enough for an hour\t\n");
+    scene.types("go\tfour are enough for an hour\t\t\n");
     assert!(matches!(last(&scene).2, Intent::Go { reason: Some(_), .. }));
     assert!(scene.night.state.step(&step_id("go-open")).unwrap().1.forward.gone);
 }
@@ -164,6 +164,22 @@ fn after_the_line_there_is_no_way_back_to_choose() {
     assert!(scene.said.is_empty());
 }
 
+/// A live run is the night itself, however far from its window it is begun.
+#[test]
+fn a_live_run_outside_its_window_says_so() {
+    for (start, end, header, sheet) in [
+        ("2026-12-04T01:30:00+01:00", "2026-12-04T04:00:00+01:00", "past the window by", "IT IS OVER since 45h30m"),
+        ("2026-12-09T01:30:00+01:00", "2026-12-09T04:00:00+01:00", "window to 2026-12-09 04:00", "it begins in 72h00m"),
+    ] {
+        let mut outline = crate::night::outline(EnvKind::Live);
+        outline.window.start = start.parse().ok();
+        outline.window.end = end.parse().ok();
+        let mut scene = Scene::new(Night::of(outline), 160, 45);
+        let text = scene.text();
+        assert!(text.contains(header) && text.contains(sheet), "{text}");
+    }
+}
+
 #[test]
 fn the_point_of_no_return_takes_two_names_and_its_word() {
     let mut night = Night::open(EnvKind::Live);
@@ -180,7 +196,11 @@ fn the_point_of_no_return_takes_two_names_and_its_word() {
     scene.reads();
     assert!(scene.text().contains("dana ✓"), "{}", scene.text());
     scene.ctrl('u');
+    // Nobody's name stands there: whoever confirms second says who it is.
     scene.types("acme-prod\n");
+    assert!(scene.text().contains("whose word is it?"), "{}", scene.text());
+    assert_eq!(scene.said.len(), 1, "the first one's keyboard alone");
+    scene.types("\tmira\n\n");
     assert_eq!(last(&scene).0, "mira");
     assert!(scene.night.state.steps[15].forward.state == gonogo::run::StepState::Running);
 }
@@ -226,11 +246,11 @@ fn a_checklist_is_ticked_by_numbers_and_done_over_a_gap_needs_a_reason() {
     scene.types("done\n");
     assert!(scene.text().contains("not ticked off: 1. Tick off, or say why (tab)"), "{}", scene.text());
     assert_eq!(scene.said.len(), before + 1, "only the 8 was said: {:?}", scene.said);
-    scene.types("\ttomorrow\t\tseen by eye\t\n");
+    scene.types("\tseen by eye\ttomorrow\t\t\n");
     assert!(scene.text().contains("position at promotion has to be like"), "{}", scene.text());
-    scene.types("\t");
+    scene.types("\t\t");
     scene.ctrl('u');
-    scene.types("4/8A2F10\t\t\tdone\n");
+    scene.types("4/8A2F10\t\tdone\n");
     let Intent::OwnerDone { value, reason, .. } = last(&scene).2 else { panic!("{:?}", scene.said) };
     assert_eq!((value.as_deref(), reason.as_deref()), (Some("4/8A2F10"), Some("seen by eye")));
     assert!(scene.night.state.awaiting_owner().next().is_none());

@@ -272,9 +272,9 @@ fn a_night_by_keys_and_the_terminal_as_it_was() {
     pty.answers("position at promotion", "4/8A2F10\rdone\r");
     pty.answers("Send the users to AWS?", "no-go\r");
     pty.shows("no-go by mira");
-    pty.answers("GO/NO-GO 2", "go\t\tquiet night\t\r");
+    pty.answers("GO/NO-GO 2", "go\tquiet night\t\t\r");
     pty.answers("POINT OF NO RETURN", "sandbox\r");
-    pty.answers("dana ✓", "sandbox\r");
+    pty.answers("dana ✓", "sandbox\tmira\t\r");
     pty.answers("mira does this by hand", "done\r");
     pty.shows("COMPLETED");
     assert!(pty.text().starts_with("[SANDBOX]"), "{}", pty.text());

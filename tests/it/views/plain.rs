@@ -349,7 +349,7 @@ fn the_point_of_no_return_takes_two_people() {
     played.said("2 people confirm: nobody so far.");
     played.said("refused: typed `acme-dev`; the word is `acme-prod`");
     played.said("2 people confirm: dana so far.");
-    played.said("dana has confirmed; a second person is needed: as mira: acme-prod");
+    played.said("dana has confirmed; a second person is needed: as NAME: acme-prod");
     assert_eq!(played.night.state.steps[15].forward.confirmed.len(), 2);
     played.said("step 16 of 18 started");
 }
