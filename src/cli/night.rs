@@ -262,13 +262,13 @@ type World = Option<crate::sandbox::Sandbox>;
 type World = ();
 
 /// What a world is brought up for.
-struct Reach<'n> {
+pub(super) struct Reach<'n> {
     /// The run's folder.
-    dir: &'n std::path::Path,
+    pub(super) dir: &'n std::path::Path,
     /// Steps reach for its databases or its Redis.
-    data: bool,
+    pub(super) data: bool,
     /// The run has not begun yet.
-    fresh: bool,
+    pub(super) fresh: bool,
 }
 
 /// Ends the world. For good where nobody will go on with it: then nothing of its databases is kept.
@@ -292,7 +292,7 @@ async fn begin(
     reach: Reach<'_>,
 ) -> Result<(Plan, Vec<Identity>, World), Problem> {
     #[cfg(feature = "sandbox")]
-    let (env, world) = super::world::attach(env, reach.dir, reach.data).await?;
+    let (env, world) = super::world::attach(env, &reach).await?;
     #[cfg(not(feature = "sandbox"))]
     let (env, world) = {
         let _unused = (reach.dir, reach.data);

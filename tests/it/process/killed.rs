@@ -60,6 +60,20 @@ fn after_effect(home: &Home, operation: &str) {
     });
 }
 
+/// The runbook's own fault was left out of this run, so it does not strike after a resume either.
+#[test]
+fn faults_that_were_left_out_stay_out() {
+    let home = Home::new();
+    let path = book("night.toml").display().to_string();
+    let args = ["rehearse", &path, "--env", "sandbox", "--plain", "--auto-go"];
+    let run = home.start([&args[..], &["--until", "deploy-web", "--fault", "none"]].concat());
+    home.until_journal_has("{\"intended\":");
+    assert_eq!(run.kill().code, 128 + 9);
+    let resumed = home.run(["resume", "last", "--plain", "--auto-go"]);
+    assert!(resumed.code == 0 && !resumed.out.contains("FAILED"), "{resumed:?}");
+    assert!(home.effects().iter().any(|effect| effect.starts_with("UpdateService web")), "{resumed:?}");
+}
+
 #[test]
 fn right_after_update_service() {
     let found = cut("deploy-web", |home| after_effect(home, "UpdateService"));

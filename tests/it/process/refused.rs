@@ -44,7 +44,11 @@ fn a_runbook_that_cannot_be_read() {
     // What it points at is there, and is a runbook.
     assert!(ended.err.contains("`gonogo kinds wait --example`"), "{ended:?}");
     let example = home.run(["kinds", "wait", "--example"]);
-    assert_eq!(home.run(["check".as_ref(), home.file("example.toml", &example.out).as_os_str()]).code, 0, "{example:?}");
+    assert_eq!(
+        home.run(["check".as_ref(), home.file("example.toml", &example.out).as_os_str()]).code,
+        0,
+        "{example:?}"
+    );
     nothing_recorded(&home);
 }
 

@@ -36,7 +36,10 @@ fn too_large_too_deep_too_many() {
 #[test]
 fn a_file_that_is_too_large_is_not_counted() {
     let found = parse(&vec![b'#'; MAX_BYTES + 1], "large.toml").diagnostics;
-    assert_eq!(found.sorted()[0].message, "the file has more than 1048576 bytes (1 MiB), the most that a runbook may have");
+    assert_eq!(
+        found.sorted()[0].message,
+        "the file has more than 1048576 bytes (1 MiB), the most that a runbook may have"
+    );
 }
 
 #[test]
