@@ -24,7 +24,7 @@ mod view;
 use std::sync::Arc;
 
 pub use sink::Sink;
-pub use status::status;
+pub use status::{standing, status};
 pub use typed::Typed;
 
 use crate::{

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use gonogo::run::{Event, Finding, Outcome, What};
+use serde_json::{Value as Json, json};
 
 use super::{Home, book, until};
 
@@ -21,6 +22,7 @@ fn cut(from: &str, moment: impl FnOnce(&Home)) -> Vec<String> {
     moment(&home);
     let killed = run.kill();
     assert_eq!(killed.code, 128 + 9, "{killed:?}");
+    in_doubt(&home, from);
     let before = home.effects();
     let (envelopes, _) = home.journal();
     let open = |events: &[gonogo::run::Envelope]| {
@@ -52,6 +54,17 @@ fn cut(from: &str, moment: impl FnOnce(&Home)) -> Vec<String> {
         _ => None,
     };
     envelopes.iter().filter_map(|envelope| found(&envelope.event)).collect()
+}
+
+/// Nobody is at work any more, and what the killed process was at is said to be in doubt.
+fn in_doubt(home: &Home, step: &str) {
+    let text = home.run(["status"]);
+    let doubt = text.out.lines().find(|line| line.starts_with("IN DOUBT: "));
+    assert!(doubt.is_some_and(|line| line.contains("(attempt 1 began ") && line.contains("; resume ")), "{text:?}");
+    assert!(text.code == 0 && !text.out.contains("On it: ") && !text.out.contains("Next: "), "{text:?}");
+    let json: Json = serde_json::from_str(&home.run(["status", "last", "--json"]).out).unwrap();
+    assert_eq!((&json["at_work"], &json["next"]), (&json!([]), &json!("nothing until it is resumed")), "{json}");
+    assert_eq!((&json["in_doubt"][0]["step"], &json["in_doubt"][0]["attempt"]), (&json!(step), &json!(1)), "{json}");
 }
 
 fn after_effect(home: &Home, operation: &str) {

@@ -181,6 +181,9 @@ fn damaged(home: &Home, part: usize) {
         let ended = home.run(verb);
         assert_eq!(ended.code, 22, "{ended:?}");
     }
+    // Nobody is sent to a resume that is refused.
+    let status = home.run(["status"]);
+    assert!(status.code == 22 && !format!("{status:?}").contains("resume"), "{status:?}");
     assert_eq!(std::fs::read(&path).unwrap(), bytes, "it is evidence");
 }
 
