@@ -23,6 +23,7 @@ mod view;
 
 use std::sync::Arc;
 
+pub use command::answers;
 pub use sink::Sink;
 pub use status::{standing, status};
 pub use typed::Typed;

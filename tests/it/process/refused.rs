@@ -70,6 +70,37 @@ fn names_that_the_runbook_does_not_have() {
     refused(&run(&[]), 2, "--env NAME");
 }
 
+/// A word given beforehand is compared before anything is started, not when it is wanted at night.
+#[test]
+fn words_given_beforehand_that_nobody_asks_for() {
+    let home = Home::new();
+    let night = book("night.toml").display().to_string();
+    let run = |confirm: &str| home.run(["rehearse", &night, "--env", "sandbox", "--no-input", "--confirm", confirm]);
+    let no = |confirm: &str, words: &str, hint: &str| {
+        let ended = run(confirm);
+        refused(&ended, 2, words);
+        assert!(ended.err.contains(hint), "{hint:?} in {ended:?}");
+    };
+    no("open-write=sandbox", "--confirm: there is no step `open-write`", "did you mean `open-writes`?");
+    no("open-writes=wrong", "--confirm open-writes: `wrong` is no answer there", "it takes: sandbox");
+    no("open-writes=eve: sandbox", "`eve: sandbox` is no answer there", "it takes: sandbox");
+    no("go-switch=sandbox", "`sandbox` is no answer there", "it takes: go or no-go");
+    no("call=sandbox", "`sandbox` is no answer there", "it takes: done");
+    no("deploy-web=sandbox", "`sandbox` is no answer there", "it takes: undo");
+    let path = words();
+    let look = home.run(["rehearse", &path, "--env", "sandbox", "--no-input", "--confirm", "who=go"]);
+    refused(&look, 2, "--confirm who: nobody is asked for a word there");
+    nothing_recorded(&home);
+    held(&home);
+    let resume = |confirm: &str| home.run(["resume", "last", "--no-input", "--confirm", confirm]);
+    refused(&resume("go-on=gone"), 2, "`gone` is no answer there");
+    let resumed = resume("go-on=go because nobody is against it");
+    assert!(
+        resumed.code == 10 && resumed.out.contains("go because nobody is against it (given before)"),
+        "{resumed:?}"
+    );
+}
+
 #[test]
 fn the_wrong_verb_and_what_live_environments_forbid() {
     let home = Home::new();
