@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Exit, Outcome, Problem, exit_of, print, run::refused, say, state_dir};
+use super::{Exit, Outcome, Problem, exit_of, kept::edited, print, run::refused, say, state_dir};
 use crate::{
     base::hms,
     board::{not_part, only_left_out, partial_words, settled_steps},
@@ -31,7 +31,7 @@ enum Verb {
         #[arg(default_value = "last")]
         run: String,
     },
-    /// Checks a run's chain of records from the first to the last.
+    /// Checks a run's chain of records from the first to the last, and the runbook and plan that are kept with it.
     Verify {
         /// The run.
         #[arg(default_value = "last")]
@@ -192,7 +192,11 @@ fn verify(run: &Run, anchors: &[String]) -> Outcome {
         .iter()
         .map(|text| text.parse::<Pin>().map_err(|e| Problem::new(Exit::Usage, e)))
         .collect::<Result<Vec<_>, _>>()?;
-    let load = RunDir::view(&run.path).and_then(|dir| dir.verify(&pins)).map_err(refused)?;
-    print(&format!("{}: {}\n", run.id, verdict(&load)))?;
-    Ok(if load.damage.is_some() { Exit::Damaged } else { Exit::Done })
+    let seen = RunDir::view(&run.path).and_then(|dir| dir.verify(&pins)).map_err(refused)?;
+    let mut text = format!("{}: {}\n", run.id, verdict(&seen));
+    let (_, state, _) = load(run)?;
+    let edited = state.outline.map_or(Ok(Vec::new()), |outline| edited(run, &outline))?;
+    edited.iter().for_each(|what| text += &format!("EDITED: {what}\n"));
+    print(&text)?;
+    Ok(if seen.damage.is_some() || !edited.is_empty() { Exit::Damaged } else { Exit::Done })
 }

@@ -226,6 +226,34 @@ fn an_edited_runbook_does_not_go_on() {
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("[\"echo\", \"the end\"]", "[\"echo\", \"THE end\"]")).unwrap();
     refused(&home.run(["resume", "last", "--plain"]), 21, "was edited");
+    edited(&home, &["runbook.toml"]);
     std::fs::write(&path, text).unwrap();
+    edited(&home, &[]);
     assert_eq!(home.run(["resume", "last", "--plain"]).code, 10);
+}
+
+/// `runs verify` names these files, and no other.
+#[track_caller]
+fn edited(home: &Home, files: &[&str]) {
+    let verified = home.run(["runs", "verify"]);
+    let names: Vec<&str> =
+        verified.out.lines().filter_map(|line| line.strip_prefix("EDITED: ")?.split_whitespace().next()).collect();
+    assert_eq!((names.as_slice(), verified.code), (files, if files.is_empty() { 0 } else { 22 }), "{verified:?}");
+    assert!(verified.out.contains("chain whole"), "{verified:?}");
+}
+
+/// The plan that goes on is the journal's: an edited copy changes nothing, and is told.
+#[test]
+fn an_edited_plan_is_told_and_not_followed() {
+    let home = Home::new();
+    held(&home);
+    let path = home.folder().join("plan.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("Mira", "Mirx")).unwrap();
+    edited(&home, &["plan.json"]);
+    let resumed = home.run(["resume", "last", "--plain"]);
+    assert!(resumed.code == 10 && !resumed.out.contains("Mirx"), "{resumed:?}");
+    std::fs::remove_file(&path).unwrap();
+    let verified = home.run(["runs", "verify"]);
+    assert!(verified.code == 22 && verified.out.contains("plan.json"), "{verified:?}");
 }
