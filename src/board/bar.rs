@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{
     clock::Face,
     mark::Role,
-    words::{number_of, spoken},
+    words::{number_of, settled_steps, spoken},
 };
 use crate::{
     base::Stamp,
@@ -46,10 +46,9 @@ pub struct Track {
 impl Rollback {
     pub(super) fn of(state: &RunState, outline: &Outline, timing: &Timing, now: Stamp, face: &Face) -> Self {
         let bar = &timing.bar;
-        let marked = bar.no_return.map(|i| Track {
-            done: state.steps[..i].iter().filter(|step| step.forward.state.settled()).count(),
-            total: i,
-            crossed: state.crossed.is_some(),
+        let marked = bar.no_return.filter(|i| outline.steps[*i].closes()).map(|i| {
+            let (done, total) = settled_steps(state, i);
+            Track { done, total, crossed: state.crossed.is_some() }
         });
         if let Some(rollback) = &state.rollback {
             let all = rollback.order.len();
@@ -98,7 +97,11 @@ impl Rollback {
                 format!("no return at {} in ~{}", i + 1, about(at.since(now.elapsed))),
                 format!("({} step{})", bar.steps_left, if bar.steps_left == 1 { "" } else { "s" }),
             ),
-            _ => ("no point of no return in this runbook".into(), String::new()),
+            (Some(i), None) if !outline.steps[i].closes() => {
+                ("no point of no return in this run".into(), String::new())
+            }
+            (Some(_), None) => ("no point of no return ahead".into(), String::new()),
+            (None, _) => ("no point of no return in this runbook".into(), String::new()),
         };
         let mut undo_steps = format!("{} step{}", bar.undo_steps, if bar.undo_steps == 1 { "" } else { "s" });
         if risky > 0 {

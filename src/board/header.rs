@@ -8,7 +8,7 @@ use super::{
     bar::Rollback,
     clock::Face,
     mark::Role,
-    words::{hold_words, only_left_out, spoken},
+    words::{hold_words, only_left_out, settled_steps, spoken},
 };
 use crate::{
     base::{Elapsed, Stamp, hms, short_duration},
@@ -68,9 +68,9 @@ pub struct Header {
     pub utc: String,
     /// `T+0:44:09`.
     pub since: String,
-    /// Settled steps.
+    /// Settled steps of this run.
     pub done: usize,
-    /// All steps.
+    /// All steps of this run.
     pub steps: usize,
     /// `LATE +3m20s`.
     pub lateness: Said,
@@ -133,8 +133,8 @@ impl Header {
             identities: state.identities.iter().map(|who| format!("{} {}", who.system, who.line)).collect(),
             operator: state.operator.as_ref().map(ToString::to_string).unwrap_or_default(),
             lead: outline.lead.to_string(),
-            done: state.steps.iter().filter(|step| step.forward.state.settled()).count(),
-            steps: outline.steps.len(),
+            done: settled_steps(state, usize::MAX).0,
+            steps: settled_steps(state, usize::MAX).1,
             lateness: if state.rollback.is_some() || state.ended == Some(Ending::Aborted) {
                 // The plan was given up; nobody is early with that.
                 Said::default()

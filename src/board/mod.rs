@@ -30,8 +30,8 @@ pub use next::Next;
 pub use row::Row;
 pub use told::{PROGRESS, Told, tell};
 pub use words::{
-    ending_words, hold_words, left_out_words, number_of, only_left_out, partial_words, settlement_words, spoken,
-    step_words,
+    ending_words, hold_words, left_out_words, not_part, number_of, only_left_out, partial_words, settled_steps,
+    settlement_words, spoken, step_words,
 };
 
 use crate::{

@@ -100,7 +100,7 @@ pub(super) fn rows(state: &RunState, timing: &Timing, now: Stamp, face: &Face) -
             delta: if out { String::new() } else { delta },
             delta_role,
             phase: heading,
-            no_return: step.no_return,
+            no_return: step.closes(),
             over: leg_run.state.settled(),
             now: matches!(
                 leg_run.state,

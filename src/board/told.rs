@@ -194,7 +194,7 @@ pub fn tell(state: &RunState, envelope: &Envelope) -> Option<Told> {
         Event::TornTail { bytes, kept_as } => {
             ("torn", format!("{bytes} bytes of a torn record were set aside as {kept_as}"), Role::Warn, true)
         }
-        Event::Ended { ending } => ("END", ending_words(*ending, state).to_owned(), Role::Strong, true),
+        Event::Ended { ending } => ("END", ending_words(*ending, state), Role::Strong, true),
         Event::Unknown(_) => return None,
     };
     Some(Told { seq: envelope.seq, at: envelope.stamp(), step: envelope.event.step().cloned(), tag, text, role, key })

@@ -65,9 +65,35 @@ pub fn ballot_words(ballot: &Ballot) -> String {
     reason + &place
 }
 
+/// How many of the first `among` steps are part of this run, and how many of those are settled.
+#[must_use]
+pub fn settled_steps(state: &RunState, among: usize) -> (usize, usize) {
+    let part = state.outlines().iter().zip(&state.steps).take(among).filter(|(step, _)| step.part());
+    let (settled, open): (Vec<_>, Vec<_>) = part.partition(|(_, run)| run.forward.state.settled());
+    (settled.len(), settled.len() + open.len())
+}
+
+/// How many steps `--from` and `--until` keep out of this run.
+#[must_use]
+pub fn not_part(state: &RunState) -> usize {
+    state.outlines().iter().filter(|step| !step.part()).count()
+}
+
 /// How a run ended, as a sentence.
 #[must_use]
-pub fn ending_words(ending: Ending, state: &RunState) -> &'static str {
+pub fn ending_words(ending: Ending, state: &RunState) -> String {
+    let words = ending_of(ending, state);
+    match (ending, not_part(state)) {
+        (Ending::Completed | Ending::WithExceptions, n @ 1..) => {
+            let words = words.replacen("everything ", "everything of this run ", 1);
+            let (s, were) = if n == 1 { ("", "was") } else { ("s", "were") };
+            format!("{words}; {n} step{s} {were} not part of it")
+        }
+        _ => words.to_owned(),
+    }
+}
+
+fn ending_of(ending: Ending, state: &RunState) -> &'static str {
     let dry = state.outline.as_ref().is_some_and(|outline| outline.dry_run);
     match ending {
         Ending::Completed if dry => "everything was looked at, nothing was done",

@@ -42,7 +42,7 @@ pub enum Exit {
     Busy = 20,
     /// The journal was written by a newer version.
     Newer = 21,
-    /// The journal is damaged.
+    /// The journal, or a file that is kept with it, is damaged.
     Damaged = 22,
     /// The terminal or the reader of the output is gone.
     TerminalLost = 129,
@@ -102,7 +102,7 @@ impl Exit {
             Self::Unanswered => "the run did not answer; whether it took what was said is not known",
             Self::Busy => "another process drives this run",
             Self::Newer => "the run was recorded by a newer version of gonogo",
-            Self::Damaged => "the journal is damaged, cannot be written, or its seal is broken",
+            Self::Damaged => "the journal cannot be written, or it, its seal or a file kept with it is damaged",
             Self::TerminalLost => {
                 "the terminal was lost; the step at work was finished, the run holds and can be resumed"
             }

@@ -7,6 +7,7 @@ pub mod exit;
 pub mod help;
 mod history;
 mod iam;
+mod kept;
 mod kinds;
 mod night;
 mod note;

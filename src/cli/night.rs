@@ -21,9 +21,10 @@ use crate::{
     conductor::{Clock, Conductor, End, Parts},
     journal::{Journal, JournalThread, RunDir},
     log::{EventLog, InputSender, Playhead, Said},
+    plain,
     plan::{BoundRollback, Options, Plan},
     run::{Envelope, HoldWhy, Identity, Input, Intent, Outline, RunState},
-    runbook::{Env, EnvKind},
+    runbook::{Env, EnvKind, Runbook},
 };
 
 /// How a run is shown and answered.
@@ -59,6 +60,25 @@ impl Show {
             return Err(Problem::new(Exit::Usage, "--auto-go is refused in a live environment: people decide there"));
         }
         self.confirmations().map(drop)
+    }
+
+    /// Refuses a word given beforehand that no question of its step takes: in the night it would only come out where
+    /// somebody is asked, and nobody is there.
+    pub(super) fn answers(&self, runbook: &Runbook, outline: &Outline) -> Result<(), Problem> {
+        for (id, word) in self.confirmations()? {
+            super::run::named_step(runbook, "--confirm", Some(&id))?;
+            // One that this environment leaves out is not asked about.
+            let Some(step) = outline.steps.iter().find(|step| step.id.as_str() == id) else { continue };
+            plain::answers(outline, step, &word).map_err(|takes| {
+                let word = crate::base::clean_line(&word, 60);
+                let problem = |text: String| Problem::new(Exit::Usage, format!("--confirm {id}: {text}"));
+                match takes {
+                    Some(takes) => problem(format!("`{word}` is no answer there")).hint(format!("it takes: {takes}")),
+                    None => problem("nobody is asked for a word there".into()),
+                }
+            })?;
+        }
+        Ok(())
     }
 
     /// The words given beforehand, by step.
@@ -262,13 +282,13 @@ type World = Option<crate::sandbox::Sandbox>;
 type World = ();
 
 /// What a world is brought up for.
-struct Reach<'n> {
+pub(super) struct Reach<'n> {
     /// The run's folder.
-    dir: &'n std::path::Path,
+    pub(super) dir: &'n std::path::Path,
     /// Steps reach for its databases or its Redis.
-    data: bool,
+    pub(super) data: bool,
     /// The run has not begun yet.
-    fresh: bool,
+    pub(super) fresh: bool,
 }
 
 /// Ends the world. For good where nobody will go on with it: then nothing of its databases is kept.
@@ -292,7 +312,7 @@ async fn begin(
     reach: Reach<'_>,
 ) -> Result<(Plan, Vec<Identity>, World), Problem> {
     #[cfg(feature = "sandbox")]
-    let (env, world) = super::world::attach(env, reach.dir, reach.data).await?;
+    let (env, world) = super::world::attach(env, &reach).await?;
     #[cfg(not(feature = "sandbox"))]
     let (env, world) = {
         let _unused = (reach.dir, reach.data);

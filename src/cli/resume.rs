@@ -68,6 +68,7 @@ pub(super) fn run(args: Args, state: Option<&Path>) -> Outcome {
     let redactor = Arc::new(Redactor::default());
     let now = setup::plan(&book, &env, redactor.clone(), &options)?;
     unchanged(&outline, &now.outline)?;
+    args.show.answers(&book.runbook, &outline)?;
     let data = setup::reaches_data(&book, &env, &now);
     let known_tears = past
         .iter()

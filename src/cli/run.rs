@@ -65,6 +65,7 @@ pub(super) fn run(args: Args, mode: Mode, state: Option<&Path>) -> Outcome {
     let plan = setup::plan(&book, &env, redactor.clone(), &options)?;
     let data = setup::reaches_data(&book, &env, &plan);
     let outline = plan.outline;
+    args.show.answers(&book.runbook, &outline)?;
     let auto_go = args.show.auto_go;
     let (source, at_keyboard) = (book.bytes.clone(), operator.clone());
     let shown = Arc::new(outline.clone());
@@ -145,7 +146,7 @@ pub(super) fn operator(runbook: &Runbook, flag: Option<&str>, kind: EnvKind) -> 
     }
 }
 
-fn named_step(runbook: &Runbook, flag: &str, name: Option<&str>) -> Result<Option<StepId>, Problem> {
+pub(super) fn named_step(runbook: &Runbook, flag: &str, name: Option<&str>) -> Result<Option<StepId>, Problem> {
     let Some(name) = name else { return Ok(None) };
     let found = runbook.steps.iter().find(|step| step.id.as_str() == name).map(|step| step.id.clone());
     found.map(Some).ok_or_else(|| {

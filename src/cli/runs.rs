@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::{Exit, Outcome, Problem, exit_of, print, run::refused, say, state_dir};
+use super::{Exit, Outcome, Problem, exit_of, kept::edited, print, run::refused, say, state_dir};
 use crate::{
     base::hms,
-    board::{only_left_out, partial_words},
+    board::{not_part, only_left_out, partial_words, settled_steps},
     journal::{Load, Pin, Run, RunDir, find, runs},
     run::{Ending, Envelope, Outline, RunState},
 };
@@ -31,7 +31,7 @@ enum Verb {
         #[arg(default_value = "last")]
         run: String,
     },
-    /// Checks a run's chain of records from the first to the last.
+    /// Checks a run's chain of records from the first to the last, and the runbook and plan that are kept with it.
     Verify {
         /// The run.
         #[arg(default_value = "last")]
@@ -95,7 +95,12 @@ pub(super) fn verdict(load: &Load) -> String {
 /// Where a run stands, in words. What was left out is never silent.
 fn words(state: &RunState) -> String {
     let partial = state.outline.as_ref().is_some_and(|outline| outline.partial());
-    format!("{}{}", word(state), if partial { ", PARTIAL" } else { "" })
+    let without = match not_part(state) {
+        0 => String::new(),
+        1 => ", without 1 step".into(),
+        n => format!(", without {n} steps"),
+    };
+    format!("{}{}{without}", word(state), if partial { ", PARTIAL" } else { "" })
 }
 
 fn word(state: &RunState) -> &'static str {
@@ -125,8 +130,8 @@ fn list(state: &Path, json: bool) -> Outcome {
             Ok((_, _, load)) if load.damage.is_some() => ("damaged".to_owned(), String::new(), 0, 0),
             Ok((_, state, _)) => {
                 let took = state.opened.zip(state.last).map_or(String::new(), |(from, to)| hms(to - from));
-                let settled = state.steps.iter().filter(|step| step.forward.state.settled()).count();
-                (words(&state), took, settled, state.steps.len())
+                let (settled, steps) = settled_steps(&state, usize::MAX);
+                (words(&state), took, settled, steps)
             }
             Err(_) => ("unreadable".to_owned(), String::new(), 0, 0),
         };
@@ -161,7 +166,7 @@ fn show(run: &Run) -> Outcome {
     let Some(outline) = &state.outline else {
         return Err(never_began(run, &load));
     };
-    let settled = state.steps.iter().filter(|step| step.forward.state.settled()).count();
+    let (settled, steps) = settled_steps(&state, usize::MAX);
     let mut text = format!("{}\n{}\n", run.id, outline.title);
     let mut row = |name: &str, value: String| text.push_str(&format!("{name:<10} {value}\n"));
     row("env", format!("{}  {}", outline.env.name, outline.env.fence.join("  ")));
@@ -176,7 +181,7 @@ fn show(run: &Run) -> Outcome {
     if let Some(partial) = partial_words(outline) {
         row("left out", partial);
     }
-    row("steps", format!("{settled} of {} settled", state.steps.len()));
+    row("steps", format!("{settled} of {steps} settled"));
     row("journal", verdict(&load));
     row("kept in", run.path.display().to_string());
     print(&text)
@@ -187,7 +192,11 @@ fn verify(run: &Run, anchors: &[String]) -> Outcome {
         .iter()
         .map(|text| text.parse::<Pin>().map_err(|e| Problem::new(Exit::Usage, e)))
         .collect::<Result<Vec<_>, _>>()?;
-    let load = RunDir::view(&run.path).and_then(|dir| dir.verify(&pins)).map_err(refused)?;
-    print(&format!("{}: {}\n", run.id, verdict(&load)))?;
-    Ok(if load.damage.is_some() { Exit::Damaged } else { Exit::Done })
+    let seen = RunDir::view(&run.path).and_then(|dir| dir.verify(&pins)).map_err(refused)?;
+    let mut text = format!("{}: {}\n", run.id, verdict(&seen));
+    let (_, state, _) = load(run)?;
+    let edited = state.outline.map_or(Ok(Vec::new()), |outline| edited(run, &outline))?;
+    edited.iter().for_each(|what| text += &format!("EDITED: {what}\n"));
+    print(&text)?;
+    Ok(if seen.damage.is_some() || !edited.is_empty() { Exit::Damaged } else { Exit::Done })
 }

@@ -18,9 +18,9 @@ use super::{
 use crate::{
     attach::Mirror,
     base::Stamp,
-    board::{Ask, Board, StopAsk, ending_words, hold_words},
+    board::{Ask, Board, Face, StopAsk, ending_words, hold_words},
     plain,
-    run::{RunState, StepState, Timing},
+    run::{AttemptRun, Leg, RunState, StepOutline, StepState, Timing},
 };
 
 /// Arguments of `status`.
@@ -42,6 +42,8 @@ struct Standing {
     driver: Option<String>,
     /// It says so itself.
     live: bool,
+    /// Its journal is damaged: this is what the records before that say, and it cannot go on.
+    damaged: bool,
 }
 
 pub(super) fn run(args: Args, state: Option<&Path>) -> Outcome {
@@ -59,7 +61,7 @@ pub(super) fn run(args: Args, state: Option<&Path>) -> Outcome {
     });
     let driver = line.dir.holder().map_err(refused)?.map(|holder| holder.to_string());
     let standing = match mirror {
-        Some(Mirror { state, now: Some(now), .. }) => Standing { state, now, driver, live: true },
+        Some(Mirror { state, now: Some(now), .. }) => Standing { state, now, driver, live: true, damaged: false },
         _ => {
             let (_, state, loaded) = load(&line.run)?;
             if loaded.damage.is_some() {
@@ -67,7 +69,7 @@ pub(super) fn run(args: Args, state: Option<&Path>) -> Outcome {
                 exit = Exit::Damaged;
             }
             let Some(now) = state.last else { return Err(never_began(&line.run, &loaded)) };
-            Standing { state, now, driver, live: false }
+            Standing { state, now, driver, live: false, damaged: loaded.damage.is_some() }
         }
     };
     print(&if args.json { format!("{:#}\n", standing.json()) } else { standing.text() })?;
@@ -85,13 +87,19 @@ impl Standing {
             (Some(ending), _) => format!("Run {run} is over: {}.\n", ending_words(ending, &self.state)),
             (None, Some(driver)) if self.live => format!("Run {run}, driven by {driver}.\n"),
             (None, Some(driver)) => format!("Run {run}, driven by {driver}, which does not answer.\n"),
+            (None, None) if self.damaged => format!("Run {run} is damaged and nobody drives it.\n"),
             (None, None) => format!("Run {run} is held and nobody drives it: gonogo resume {run}\n"),
         };
         let face = face();
-        for line in plain::status(&self.state, self.now, &face) {
+        let board = Board::of(&self.state, self.now, &face);
+        let lines = match self.left() {
+            true => plain::standing(board.header).into_iter().chain([self.doubts(&face)]).collect(),
+            false => plain::status(&self.state, self.now, &face),
+        };
+        for line in lines {
             text += &format!("{line}\n");
         }
-        match Board::of(&self.state, self.now, &face).ask {
+        match board.ask {
             Some(Ask::StopPoint(ask)) => text += &self.stop(&ask),
             Some(Ask::Failure(ask)) => {
                 text += &format!("{} {} {}: {} ({})\n", ask.heading, ask.number, ask.title, ask.why, ask.class);
@@ -111,6 +119,37 @@ impl Standing {
             None => {}
         }
         text
+    }
+
+    /// True where it is not over and nobody drives it: nothing is at work, and nothing comes by itself.
+    fn left(&self) -> bool {
+        self.driver.is_none() && self.state.ended.is_none()
+    }
+
+    /// The attempts whose end nobody saw, with their steps.
+    fn in_doubt(&self) -> impl Iterator<Item = (usize, &StepOutline, &AttemptRun)> {
+        let steps = self.state.outlines().iter().zip(&self.state.steps).enumerate().filter(|_| self.left());
+        steps.flat_map(|(i, (step, run))| {
+            run.attempts.iter().filter(|attempt| attempt.alive()).map(move |attempt| (i, step, attempt))
+        })
+    }
+
+    /// What a killed process was at.
+    fn doubts(&self, face: &Face) -> String {
+        let doubt = |(i, step, attempt): (usize, &StepOutline, &AttemptRun)| {
+            let undo = if attempt.what.leg() == Leg::Back { "undo of " } else { "" };
+            let began = face.clock(attempt.started);
+            // No request goes out before its intent is written.
+            let (what, resume) = match attempt.what.acts() && !attempt.intended {
+                true => ("it had sent nothing", "; resume starts it again"),
+                false => ("nobody saw its end", "; resume looks"),
+            };
+            let resume = if self.damaged { "" } else { resume };
+            let (number, title, attempt) = (i + 1, &step.title, attempt.number);
+            format!("IN DOUBT: {undo}{number} {title} (attempt {attempt} began {began}; {what}{resume})")
+        };
+        let doubts: Vec<String> = self.in_doubt().map(doubt).collect();
+        if doubts.is_empty() { "Nothing is at work, nothing is in doubt.".into() } else { doubts.join("\n") }
     }
 
     fn stop(&self, ask: &StopAsk) -> String {
@@ -138,7 +177,7 @@ impl Standing {
         let outline = state.outline.as_deref();
         let at_work: Vec<Json> = state
             .active_legs()
-            .filter(|(_, _, leg)| leg.state == StepState::Running)
+            .filter(|(_, _, leg)| leg.state == StepState::Running && !self.left())
             .filter_map(|(i, leg, run)| {
                 let step = outline?.steps.get(i)?;
                 Some(json!({
@@ -146,13 +185,31 @@ impl Standing {
                     "number": i + 1,
                     "title": step.title,
                     "owner": step.owner,
-                    "back": leg == crate::run::Leg::Back,
+                    "back": leg == Leg::Back,
                     "since": run.since.map(|since| since.at),
                     "percent": state.steps[i].percent,
                     "line": state.steps[i].tail,
                 }))
             })
             .collect();
+        let in_doubt = self.in_doubt().map(|(i, step, attempt)| {
+            json!({
+                "step": step.id,
+                "number": i + 1,
+                "title": step.title,
+                "owner": step.owner,
+                "back": attempt.what.leg() == Leg::Back,
+                "attempt": attempt.number,
+                "began": attempt.started.at,
+                "intended": attempt.intended,
+            })
+        });
+        let in_doubt: Vec<Json> = in_doubt.collect();
+        let next = match self.left() {
+            true if self.damaged => "nothing: the journal is damaged",
+            true => "nothing until it is resumed",
+            false => &board.next.text,
+        };
         let held = state.hold.as_ref().filter(|_| state.ended.is_none());
         let held = held.map(|hold| json!({ "why": hold_words(state, hold), "by": hold.by, "since": hold.since.at }));
         let timing = Timing::of(state, now);
@@ -174,8 +231,9 @@ impl Standing {
             "late_ms": timing.as_ref().map(|timing| timing.forecast.late_ms),
             "rollback": timing.as_ref().map(|timing| timing.bar.state.word()),
             "at_work": at_work,
+            "in_doubt": in_doubt,
             "asked": self.asked(board.ask.as_ref()),
-            "next": board.next.text,
+            "next": next,
         })
     }
 

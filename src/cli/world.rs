@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Exit, Outcome, Problem, print, say};
+use super::{Exit, Outcome, Problem, night::Reach, print, say};
 use crate::{
     plan::Plan,
     runbook::{AwsEnv, Env, EnvKind, HerokuEnv, Lack, Runbook, SecretRef, SecretSource},
@@ -18,7 +18,8 @@ const SEED: u64 = 20_261_206;
 /// Arguments of `sandbox`.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// What goes wrong on purpose: `OPERATION[:once|:N|:30s|:always]`; see `gonogo help faults`.
+    /// What goes wrong on purpose: `OPERATION[:once|:N|:30s|:always]`; see `gonogo help faults`. A kept world has its
+    /// own where nothing is said; `none` for none.
     #[arg(long, value_name = "FAULT")]
     fault: Vec<String>,
     /// Everything random comes from it.
@@ -146,9 +147,8 @@ pub(super) fn be_guard() -> Outcome {
 }
 
 /// Brings the world of a sandbox environment up and points the environment at it; other environments
-/// stay as they are. The world lives in the run's folder, so that it survives a kill as a real one would. `data`: steps of
-/// the run reach for its databases or its Redis.
-pub(super) async fn attach(mut env: Env, dir: &Path, data: bool) -> Result<(Env, Option<Sandbox>), Problem> {
+/// stay as they are. The world lives in the run's folder, so that it survives a kill as a real one would.
+pub(super) async fn attach(mut env: Env, reach: &Reach<'_>) -> Result<(Env, Option<Sandbox>), Problem> {
     if env.kind != EnvKind::Sandbox {
         return Ok((env, None));
     }
@@ -156,11 +156,12 @@ pub(super) async fn attach(mut env: Env, dir: &Path, data: bool) -> Result<(Env,
     let world = WorldNames::with(&env.sandbox.world).map_err(|e| Problem::new(Exit::Usage, e.to_string()))?;
     let config = Config {
         seed: env.sandbox.seed.unwrap_or(SEED),
-        faults: faults(&env.sandbox.faults)?,
+        // A run that goes on has them in its world, also those that `--fault` put in place of the runbook's.
+        faults: if reach.fresh { Some(faults(&env.sandbox.faults)?) } else { None },
         policy: policy_of(&env)?,
         world,
-        state_dir: Some(dir.join("world")),
-        data: if data { wanted(&env, false)? } else { None },
+        state_dir: Some(reach.dir.join("world")),
+        data: if reach.data { wanted(&env, false)? } else { None },
     };
     let sandbox = Sandbox::start(config).await.map_err(not_started)?;
     let at = sandbox.endpoints();
@@ -180,7 +181,7 @@ pub(super) async fn attach(mut env: Env, dir: &Path, data: bool) -> Result<(Env,
 
 /// Runs the world until it is interrupted.
 pub(super) fn run(args: &Args) -> Outcome {
-    let faults = faults(&args.fault)?;
+    let faults = if args.fault.is_empty() { None } else { Some(faults(&args.fault)?) };
     let policy = args.policy.as_deref().map(policy).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

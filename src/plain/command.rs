@@ -11,7 +11,8 @@
 use crate::{
     base::{PersonId, StepId},
     board::{Act, Ask, AskKind, Choice, ConfirmAsk, FailAsk, ManualAsk, Reason, StopAsk},
-    run::{Intent, RunState},
+    run::{Intent, Leg, Outline, RunState, StepOutline},
+    runbook::Person,
 };
 
 /// How far a choice is.
@@ -111,33 +112,15 @@ impl Moment<'_> {
         })
     }
 
-    /// `mira: go`, `as mira: go`, `mira go`: the person, and whether the colon made it their own word.
     fn named<'l>(&self, line: &'l str) -> (Option<(PersonId, bool)>, &'l str) {
-        let known = |name: &str| {
-            let outline = self.state.outline.as_ref()?;
-            outline.people.iter().find(|person| person.id.as_str() == name).map(|person| person.id.clone())
-        };
-        let bare = line.strip_prefix("as ").unwrap_or(line);
-        if let Some((name, rest)) = bare.split_once(':')
-            && let Some(person) = known(name.trim())
-        {
-            return (Some((person, true)), rest.trim());
-        }
-        let (name, rest) = split(bare);
-        match known(name) {
-            Some(person) if !rest.is_empty() => (Some((person, bare.len() < line.len())), rest),
-            _ => (None, line),
-        }
+        named(self.state.outline.as_ref().map_or(&[], |outline| &outline.people), line)
     }
 
     fn stop(&self, ask: &StopAsk, line: &str) -> Heard {
         let line = line.strip_prefix("vote ").unwrap_or(line);
         let (named, rest) = self.named(line);
         let (word, reason) = because(rest);
-        let word = match word.to_lowercase().as_str() {
-            "nogo" | "no go" => "no-go".to_owned(),
-            lower => lower.to_owned(),
-        };
+        let word = decision(word);
         let step = ask.step.clone();
         if !matches!(word.as_str(), "go" | "no-go") {
             return Heard::Not(if line.is_empty() {
@@ -261,6 +244,55 @@ impl Moment<'_> {
         }
         let value = Some(value.trim_start_matches(':').trim().to_owned()).filter(|value| !value.is_empty());
         Heard::Say { who, intent: Intent::OwnerDone { step, value, reason } }
+    }
+}
+
+/// Looks at a line that is given before a step asks: one of its questions has to take it.
+///
+/// # Errors
+/// What the step takes, completes "it takes …"; `None` where it asks nothing.
+pub fn answers(outline: &Outline, step: &StepOutline, line: &str) -> Result<(), Option<String>> {
+    let line = line.trim();
+    let line = line.strip_prefix("vote ").filter(|_| step.stop.is_some()).unwrap_or(line);
+    let (_, word) = named(&outline.people, line);
+    let confirm = outline.env.confirm.as_str();
+    let by_hand = [Leg::Forward, Leg::Back].into_iter().any(|leg| step.by_hand(leg));
+    let done = split(because(word).0).0.eq_ignore_ascii_case("done") || ticked(word).is_some();
+    let takes = [
+        (step.stop.is_some(), matches!(decision(because(word).0).as_str(), "go" | "no-go"), "go or no-go"),
+        (step.no_return || step.people > 1, word == confirm, confirm),
+        (by_hand, done, "done"),
+        (step.undoable(), word == "undo", "undo"),
+    ];
+    let takes: Vec<(bool, &str)> = takes.into_iter().filter(|it| it.0).map(|(_, fits, words)| (fits, words)).collect();
+    if takes.iter().any(|(fits, _)| *fits) {
+        return Ok(());
+    }
+    let words: Vec<&str> = takes.iter().map(|(_, words)| *words).collect();
+    Err((!words.is_empty()).then(|| words.join(", ")))
+}
+
+/// `mira: go`, `as mira: go`, `mira go`: the person, and whether the colon made it their own word.
+fn named<'l>(people: &[Person], line: &'l str) -> (Option<(PersonId, bool)>, &'l str) {
+    let known = |name: &str| people.iter().find(|person| person.id.as_str() == name).map(|person| person.id.clone());
+    let bare = line.strip_prefix("as ").unwrap_or(line);
+    if let Some((name, rest)) = bare.split_once(':')
+        && let Some(person) = known(name.trim())
+    {
+        return (Some((person, true)), rest.trim());
+    }
+    let (name, rest) = split(bare);
+    match known(name) {
+        Some(person) if !rest.is_empty() => (Some((person, bare.len() < line.len())), rest),
+        _ => (None, line),
+    }
+}
+
+/// `go`, `no-go` in its spellings, or whatever else was typed.
+fn decision(word: &str) -> String {
+    match word.to_lowercase().as_str() {
+        "nogo" | "no go" => "no-go".to_owned(),
+        lower => lower.to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::{
     base::{StepId, short_duration},
     board::{Board, Face, partial_words, spoken, tell},
-    run::{Envelope, Event, Leg, Opened, Outcome, RunState, StepState, Timing, What},
+    run::{Envelope, Event, Leg, Opened, Outcome, RunState, StepOutline, StepState, Timing, What},
 };
 
 /// Longest line of a request in words.
@@ -117,12 +117,17 @@ fn heading(opened: &Opened, after: &RunState, envelope: &Envelope, face: &Face) 
     ];
     let planned = Timing::of(after, envelope.stamp()).map(|timing| spoken(timing.planned_total)).unwrap_or_default();
     let window = header.window.map(|window| format!(", {window}")).unwrap_or_default();
-    let no_return = match outline.steps.iter().position(|step| step.no_return) {
+    let no_return = match outline.steps.iter().position(StepOutline::closes) {
         Some(i) => format!("No return at step {}: {}.", i + 1, outline.steps[i].title),
+        None if outline.steps.iter().any(|step| step.no_return) => "No point of no return in this run.".into(),
         None => "No point of no return.".into(),
     };
     lines.extend(partial_words(outline).map(|words| format!("{words}.")));
-    lines.push(format!("{} steps, {planned} by plan, {}{window}. {no_return}", header.steps, header.ends));
+    let steps = match outline.steps.len() {
+        all if all == header.steps => format!("{all} steps"),
+        all => format!("{} of {all} steps", header.steps),
+    };
+    lines.push(format!("{steps}, {planned} by plan, {}{window}. {no_return}", header.ends));
     lines
 }
 

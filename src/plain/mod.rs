@@ -23,8 +23,9 @@ mod view;
 
 use std::sync::Arc;
 
+pub use command::answers;
 pub use sink::Sink;
-pub use status::status;
+pub use status::{standing, status};
 pub use typed::Typed;
 
 use crate::{

@@ -1,26 +1,34 @@
-//! `status`: late or not, can we go back, who is on, what is next. The header, in four sentences.
+//! `status`: late or not, can we go back, who is on, what is next. The header, in four sentences; of a run that
+//! nobody drives the first two.
 
 use super::lines::at_work;
 use crate::{
     base::Stamp,
-    board::{Board, Face},
+    board::{Board, Face, Header},
     run::RunState,
 };
 
-/// The lines of a moment.
+/// The lines of a moment in a run that is driven: where it stands, who is at work and what is next.
 #[must_use]
 pub fn status(state: &RunState, now: Stamp, face: &Face) -> Vec<String> {
     let board = Board::of(state, now, face);
-    let header = board.header;
-    let join = |parts: Vec<String>| parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
-    let said = |said: Option<crate::board::Said>| said.map(|said| said.text).unwrap_or_default();
     let on: Vec<String> = at_work(state)
         .filter_map(|(i, _, _)| {
             state.outlines().get(i).map(|step| format!("{} (step {} {})", step.owner, i + 1, step.title))
         })
         .collect();
     let on = if on.is_empty() { "nothing is at work".to_owned() } else { on.join(", ") };
-    vec![
+    let people = format!("On it: {on}. Operator {}, lead {}.", board.header.operator, board.header.lead);
+    let next = format!("Next: {}.", board.next.text);
+    standing(board.header).into_iter().chain([people, next]).collect()
+}
+
+/// Late or not, and can we go back: true also where nobody drives the run.
+#[must_use]
+pub fn standing(header: Header) -> [String; 2] {
+    let join = |parts: Vec<String>| parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
+    let said = |said: Option<crate::board::Said>| said.map(|said| said.text).unwrap_or_default();
+    [
         format!(
             "{} {} {}. {}.",
             header.mode,
@@ -47,7 +55,5 @@ pub fn status(state: &RunState, now: Stamp, face: &Face) -> Vec<String> {
                 said(header.watch),
             ])
         ),
-        format!("On it: {on}. Operator {}, lead {}.", header.operator, header.lead),
-        format!("Next: {}.", board.next.text),
     ]
 }

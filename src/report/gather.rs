@@ -276,7 +276,7 @@ fn budget(budget: &Budget) -> BudgetReport {
 
 fn ending(state: &RunState) -> String {
     match (state.ended, &state.hold, state.asking()) {
-        (Some(ending), ..) => ending_words(ending, state).to_owned(),
+        (Some(ending), ..) => ending_words(ending, state),
         (None, Some(hold), _) => format!("not over: held, {}", hold_words(state, hold)),
         (None, None, Some((i, _))) => format!("not over: step {} waits for people", i + 1),
         (None, None, None) => "not over".into(),

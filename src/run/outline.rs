@@ -332,6 +332,18 @@ impl StepOutline {
         }
     }
 
+    /// True where it is part of this run: neither `--from` nor `--until` leaves it out.
+    #[must_use]
+    pub fn part(&self) -> bool {
+        !matches!(self.treatment, Treatment::Leave(_))
+    }
+
+    /// True where no way leads back from it in this run: it is the point of no return, and is done.
+    #[must_use]
+    pub fn closes(&self) -> bool {
+        self.no_return && self.part() && self.left_out().is_none()
+    }
+
     /// True where somebody is asked before it starts. A dry run asks nobody: nothing follows from the answer.
     #[must_use]
     pub fn asks(&self) -> bool {

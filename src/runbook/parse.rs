@@ -62,7 +62,8 @@ fn text(bytes: &[u8], path: &str) -> (Source, Option<Diagnostic>) {
         let mistake = Diagnostic::error(
             Code::TOO_LARGE,
             0..0,
-            format!("the file has {} bytes, a runbook at most {MAX_BYTES} (1 MiB)", bytes.len()),
+            // How many is not known here: nobody reads a file further than that.
+            format!("the file has more than {MAX_BYTES} bytes (1 MiB), the most that a runbook may have"),
         )
         .label("this does not look like a runbook");
         return (Source::new(path, start, bytes), Some(mistake));
@@ -99,7 +100,7 @@ fn understand(diagnostics: &mut Diagnostics) -> Option<Runbook> {
             let all = 0..source.text().len();
             diagnostics.push(
                 Diagnostic::error(Code::EMPTY, all.start..all.start, "the runbook is empty").label("nothing here").help(
-                    "start with `format = 1`, [runbook], [people], [env.sandbox] and a [[step]]; `gonogo help runbook` shows a whole one",
+                    "start with `format = 1`, [runbook], [people], [env.sandbox] and a [[step]]; `gonogo kinds wait --example` prints a whole one",
                 ),
             );
         }

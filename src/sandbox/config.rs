@@ -15,8 +15,8 @@ use super::{
 pub struct Config {
     /// Everything random comes from it.
     pub seed: u64,
-    /// What goes wrong on purpose.
-    pub faults: Vec<Fault>,
+    /// What goes wrong on purpose; `None`: what is left of the world's own faults, and in a new world nothing.
+    pub faults: Option<Vec<Fault>>,
     /// What the caller may do at AWS; `None`: everything.
     pub policy: Option<Policy>,
     /// What things are called.

@@ -43,8 +43,8 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts it, or lets the one in `state_dir` go on: names and story are then those on disk, and of the faults
-    /// asked for, those that were there keep what is left of them.
+    /// Starts it, or lets the one in `state_dir` go on: names and story are then those on disk, the faults too where
+    /// none are asked for; of those that are, the ones that were there keep what is left of them.
     ///
     /// # Errors
     /// Names that do not fit, a directory that cannot be used, no socket.
@@ -58,7 +58,9 @@ impl Sandbox {
             return Err(StartError::Format { dir, found: world.format });
         }
         world.starts += 1;
-        world.arm(&config.faults);
+        if let Some(faults) = &config.faults {
+            world.arm(faults);
+        }
         world.live.ids = Seed::new(config.seed).fork(world.starts);
         world.live.guard = Guard::new(config.policy);
         world.live.metrics = Metrics::open(store.metrics());

@@ -82,7 +82,7 @@ pub async fn live(book: Book<'_>, policy: &Json) -> Night {
     let plain: String = source.split_whitespace().collect();
     let config = Config {
         seed: 7,
-        faults: faults.iter().map(|fault| fault.parse().unwrap()).collect(),
+        faults: Some(faults.iter().map(|fault| fault.parse().unwrap()).collect()),
         policy: (!policy.is_null()).then(|| policy.to_string().parse().unwrap()),
         world: WorldNames::with(&env.sandbox.world).unwrap(),
         state_dir: None,

@@ -90,7 +90,7 @@ pub async fn aws(end: End) -> Aws {
 /// The sandbox, with faults.
 pub async fn aws_with(faults: &[&str]) -> Aws {
     let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
-    let sandbox = Sandbox::start(Config { seed: 7, faults, ..Config::default() }).await.unwrap();
+    let sandbox = Sandbox::start(Config { seed: 7, faults: Some(faults), ..Config::default() }).await.unwrap();
     let at = sandbox.endpoints();
     let mut env = env_of(AwsEnv {
         endpoint: Some(at.aws.clone()),

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use gonogo::run::{Event, Finding, Outcome, What};
+use serde_json::{Value as Json, json};
 
 use super::{Home, book, until};
 
@@ -21,6 +22,7 @@ fn cut(from: &str, moment: impl FnOnce(&Home)) -> Vec<String> {
     moment(&home);
     let killed = run.kill();
     assert_eq!(killed.code, 128 + 9, "{killed:?}");
+    in_doubt(&home, from);
     let before = home.effects();
     let (envelopes, _) = home.journal();
     let open = |events: &[gonogo::run::Envelope]| {
@@ -54,10 +56,35 @@ fn cut(from: &str, moment: impl FnOnce(&Home)) -> Vec<String> {
     envelopes.iter().filter_map(|envelope| found(&envelope.event)).collect()
 }
 
+/// Nobody is at work any more, and what the killed process was at is said to be in doubt.
+fn in_doubt(home: &Home, step: &str) {
+    let text = home.run(["status"]);
+    let doubt = text.out.lines().find(|line| line.starts_with("IN DOUBT: "));
+    assert!(doubt.is_some_and(|line| line.contains("(attempt 1 began ") && line.contains("; resume ")), "{text:?}");
+    assert!(text.code == 0 && !text.out.contains("On it: ") && !text.out.contains("Next: "), "{text:?}");
+    let json: Json = serde_json::from_str(&home.run(["status", "last", "--json"]).out).unwrap();
+    assert_eq!((&json["at_work"], &json["next"]), (&json!([]), &json!("nothing until it is resumed")), "{json}");
+    assert_eq!((&json["in_doubt"][0]["step"], &json["in_doubt"][0]["attempt"]), (&json!(step), &json!(1)), "{json}");
+}
+
 fn after_effect(home: &Home, operation: &str) {
     until(&format!("{operation} is made"), || {
         home.effects().iter().any(|effect| effect.starts_with(operation)).then_some(())
     });
+}
+
+/// The runbook's own fault was left out of this run, so it does not strike after a resume either.
+#[test]
+fn faults_that_were_left_out_stay_out() {
+    let home = Home::new();
+    let path = book("night.toml").display().to_string();
+    let args = ["rehearse", &path, "--env", "sandbox", "--plain", "--auto-go"];
+    let run = home.start([&args[..], &["--until", "deploy-web", "--fault", "none"]].concat());
+    home.until_journal_has("{\"intended\":");
+    assert_eq!(run.kill().code, 128 + 9);
+    let resumed = home.run(["resume", "last", "--plain", "--auto-go"]);
+    assert!(resumed.code == 0 && !resumed.out.contains("FAILED"), "{resumed:?}");
+    assert!(home.effects().iter().any(|effect| effect.starts_with("UpdateService web")), "{resumed:?}");
 }
 
 #[test]

@@ -41,6 +41,14 @@ fn a_runbook_that_cannot_be_read() {
     assert_eq!(ended.code, 3, "{ended:?}");
     assert!(ended.err.contains("the runbook has 1 error; nothing was executed"), "{ended:?}");
     assert!(ended.err.lines().count() < 12, "{ended:?}");
+    // What it points at is there, and is a runbook.
+    assert!(ended.err.contains("`gonogo kinds wait --example`"), "{ended:?}");
+    let example = home.run(["kinds", "wait", "--example"]);
+    assert_eq!(
+        home.run(["check".as_ref(), home.file("example.toml", &example.out).as_os_str()]).code,
+        0,
+        "{example:?}"
+    );
     nothing_recorded(&home);
 }
 
@@ -60,6 +68,37 @@ fn names_that_the_runbook_does_not_have() {
     refused(&run(&["--env", "sandbox", "--confirm", "go-on"]), 2, "--confirm takes STEP=WORD");
     refused(&run(&["--env", "staging", "--fault", "ecs.deploy"]), 2, "--fault is for the sandbox");
     refused(&run(&[]), 2, "--env NAME");
+}
+
+/// A word given beforehand is compared before anything is started, not when it is wanted at night.
+#[test]
+fn words_given_beforehand_that_nobody_asks_for() {
+    let home = Home::new();
+    let night = book("night.toml").display().to_string();
+    let run = |confirm: &str| home.run(["rehearse", &night, "--env", "sandbox", "--no-input", "--confirm", confirm]);
+    let no = |confirm: &str, words: &str, hint: &str| {
+        let ended = run(confirm);
+        refused(&ended, 2, words);
+        assert!(ended.err.contains(hint), "{hint:?} in {ended:?}");
+    };
+    no("open-write=sandbox", "--confirm: there is no step `open-write`", "did you mean `open-writes`?");
+    no("open-writes=wrong", "--confirm open-writes: `wrong` is no answer there", "it takes: sandbox");
+    no("open-writes=eve: sandbox", "`eve: sandbox` is no answer there", "it takes: sandbox");
+    no("go-switch=sandbox", "`sandbox` is no answer there", "it takes: go or no-go");
+    no("call=sandbox", "`sandbox` is no answer there", "it takes: done");
+    no("deploy-web=sandbox", "`sandbox` is no answer there", "it takes: undo");
+    let path = words();
+    let look = home.run(["rehearse", &path, "--env", "sandbox", "--no-input", "--confirm", "who=go"]);
+    refused(&look, 2, "--confirm who: nobody is asked for a word there");
+    nothing_recorded(&home);
+    held(&home);
+    let resume = |confirm: &str| home.run(["resume", "last", "--no-input", "--confirm", confirm]);
+    refused(&resume("go-on=gone"), 2, "`gone` is no answer there");
+    let resumed = resume("go-on=go because nobody is against it");
+    assert!(
+        resumed.code == 10 && resumed.out.contains("go because nobody is against it (given before)"),
+        "{resumed:?}"
+    );
 }
 
 #[test]
@@ -173,6 +212,9 @@ fn damaged(home: &Home, part: usize) {
         let ended = home.run(verb);
         assert_eq!(ended.code, 22, "{ended:?}");
     }
+    // Nobody is sent to a resume that is refused.
+    let status = home.run(["status"]);
+    assert!(status.code == 22 && !format!("{status:?}").contains("resume"), "{status:?}");
     assert_eq!(std::fs::read(&path).unwrap(), bytes, "it is evidence");
 }
 
@@ -184,6 +226,34 @@ fn an_edited_runbook_does_not_go_on() {
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("[\"echo\", \"the end\"]", "[\"echo\", \"THE end\"]")).unwrap();
     refused(&home.run(["resume", "last", "--plain"]), 21, "was edited");
+    edited(&home, &["runbook.toml"]);
     std::fs::write(&path, text).unwrap();
+    edited(&home, &[]);
     assert_eq!(home.run(["resume", "last", "--plain"]).code, 10);
+}
+
+/// `runs verify` names these files, and no other.
+#[track_caller]
+fn edited(home: &Home, files: &[&str]) {
+    let verified = home.run(["runs", "verify"]);
+    let names: Vec<&str> =
+        verified.out.lines().filter_map(|line| line.strip_prefix("EDITED: ")?.split_whitespace().next()).collect();
+    assert_eq!((names.as_slice(), verified.code), (files, if files.is_empty() { 0 } else { 22 }), "{verified:?}");
+    assert!(verified.out.contains("chain whole"), "{verified:?}");
+}
+
+/// The plan that goes on is the journal's: an edited copy changes nothing, and is told.
+#[test]
+fn an_edited_plan_is_told_and_not_followed() {
+    let home = Home::new();
+    held(&home);
+    let path = home.folder().join("plan.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("Mira", "Mirx")).unwrap();
+    edited(&home, &["plan.json"]);
+    let resumed = home.run(["resume", "last", "--plain"]);
+    assert!(resumed.code == 10 && !resumed.out.contains("Mirx"), "{resumed:?}");
+    std::fs::remove_file(&path).unwrap();
+    let verified = home.run(["runs", "verify"]);
+    assert!(verified.code == 22 && verified.out.contains("plan.json"), "{verified:?}");
 }

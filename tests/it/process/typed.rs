@@ -133,6 +133,31 @@ fn json_is_the_journal() {
     assert!(show.out.contains("failed, open"), "{show:?}");
 }
 
+/// Five of six steps, the point of no return among them, are not asked for: nothing is said as if they were.
+#[test]
+fn a_part_of_it_is_not_the_whole() {
+    let home = Home::new();
+    let path = book("night.toml").display().to_string();
+    let ended = home.run(["rehearse", &path, "--env", "sandbox", "--plain", "--auto-go", "--until", "lower-ttl"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    for words in [
+        "1 of 6 steps, ",
+        "No point of no return in this run.",
+        "ENDED: everything of this run is done; 5 steps were not part of it. 1 of 1 steps",
+    ] {
+        assert!(ended.out.contains(words), "{words:?} in {ended:?}");
+    }
+    assert!(!ended.out.contains("No return at"), "{ended:?}");
+    let list = home.run(["runs", "list"]);
+    assert!(list.out.contains("done, without 5 steps") && list.out.contains(" 1/1 "), "{list:?}");
+    assert!(home.run(["runs", "show"]).out.contains("1 of 1 settled"));
+    let status = home.run(["status"]);
+    assert!(
+        status.out.contains("no point of no return in this run") && status.out.contains("1 of 1 steps"),
+        "{status:?}"
+    );
+}
+
 #[test]
 fn a_part_of_it() {
     let home = Home::new();

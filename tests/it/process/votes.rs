@@ -366,6 +366,7 @@ fn status_tells_where_a_run_stands() {
     assert_eq!(run.kill().code, 128 + 9);
     let text = status(&[]);
     assert!(text.contains("is held and nobody drives it: gonogo resume ") && !text.contains("gonogo vote"), "{text}");
+    assert!(text.contains("Nothing is at work, nothing is in doubt.") && !text.contains("Next: "), "{text}");
     let told = json();
     assert_eq!((&told["driven"], &told["asked"]["step"]), (&json!(false), &json!("go-second")), "{told}");
     let ended = home.typed(["resume", "last", "--plain"], &["go because it is late", "go"]);

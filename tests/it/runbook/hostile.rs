@@ -32,6 +32,16 @@ fn too_large_too_deep_too_many() {
     assert!(with_head(&format!("[vars]\n{vars}")).diagnostics.has_errors());
 }
 
+/// Whoever reads a file stops behind the limit, so that its size is not told.
+#[test]
+fn a_file_that_is_too_large_is_not_counted() {
+    let found = parse(&vec![b'#'; MAX_BYTES + 1], "large.toml").diagnostics;
+    assert_eq!(
+        found.sorted()[0].message,
+        "the file has more than 1048576 bytes (1 MiB), the most that a runbook may have"
+    );
+}
+
 #[test]
 fn as_many_steps_as_allowed() {
     let steps = (0..MAX_STEPS).map(|i| step(&format!("s{i}"), "")).collect::<String>();

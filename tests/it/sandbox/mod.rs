@@ -31,7 +31,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// A world with faults.
 pub async fn world(faults: &[&str]) -> Sandbox {
     let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
-    Sandbox::start(Config { seed: 7, faults, ..Config::default() }).await.unwrap()
+    Sandbox::start(Config { seed: 7, faults: Some(faults), ..Config::default() }).await.unwrap()
 }
 
 /// A client of everything but AWS.

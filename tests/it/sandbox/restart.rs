@@ -3,13 +3,16 @@
 use std::{fs, path::Path, time::Duration};
 
 use aws_sdk_ecs::types::DeploymentRolloutState;
-use gonogo::sandbox::{Config, Sandbox, StartError, WorldNames};
+use gonogo::sandbox::{Config, Fault, Sandbox, StartError, WorldNames};
 use serde_json::Value;
 
 use super::{aws, until};
 
 async fn start(dir: &Path, faults: &[&str]) -> Sandbox {
-    let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
+    begin(dir, Some(faults.iter().map(|fault| fault.parse().unwrap()).collect())).await
+}
+
+async fn begin(dir: &Path, faults: Option<Vec<Fault>>) -> Sandbox {
     let config = Config { seed: 3, faults, state_dir: Some(dir.to_owned()), ..Config::default() };
     Sandbox::start(config).await.unwrap()
 }
@@ -45,6 +48,30 @@ async fn a_deployment_goes_on_while_nobody_is_there() {
     let done: Vec<_> = effects(dir.path()).iter().map(|it| it["operation"].as_str().unwrap().to_owned()).collect();
     assert_eq!(done, ["RunTask", "UpdateService"]);
     world.stop().await;
+}
+
+/// Whether a request to run a task fails, as the fault has it.
+async fn strikes(world: &Sandbox) -> bool {
+    let client = aws_sdk_ecs::Client::new(&aws(world.endpoints()).await);
+    !client.run_task().cluster("acme").task_definition("migrate").send().await.unwrap().failures().is_empty()
+}
+
+#[tokio::test]
+async fn a_world_that_goes_on_has_its_own_faults() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = start(dir.path(), &["ecs.run_task:2"]).await;
+    assert!(strikes(&world).await);
+    drop(world);
+    let world = begin(dir.path(), None).await;
+    assert_eq!([strikes(&world).await, strikes(&world).await], [true, false], "one was left");
+    drop(world);
+    let world = start(dir.path(), &["ecs.run_task:always"]).await;
+    assert!(!strikes(&world).await, "one that was there keeps what is left of it");
+    drop(world);
+    let world = start(dir.path(), &[]).await;
+    drop(world);
+    let world = start(dir.path(), &["ecs.run_task:once"]).await;
+    assert!(strikes(&world).await, "those that are asked for are armed");
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ pub async fn world() -> World {
 /// With faults.
 pub async fn world_with(faults: &[&str]) -> World {
     let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
-    let sandbox = Sandbox::start(Config { seed: 7, faults, ..Config::default() }).await.unwrap();
+    let sandbox = Sandbox::start(Config { seed: 7, faults: Some(faults), ..Config::default() }).await.unwrap();
     let wire = Wire::to(&sandbox.endpoints().heroku).await;
     World { services: at(&wire.endpoint), wire, sandbox }
 }
