@@ -51,8 +51,10 @@ impl Fault {
 pub(super) struct Wrong {
     pub fault: Fault,
     pub key: Key,
-    /// How many such rows: more than one only without a key.
+    /// How many such rows: more than one only without a key, or where it is not kept.
     pub times: i64,
+    /// A side has the key more than once in its snapshot: nothing that is only late looks so.
+    pub twice: bool,
 }
 
 /// The rows of a table that differ.
@@ -248,6 +250,7 @@ fn merged(mut source: Digests, mut target: Digests) -> Wrongs {
     let keys: Vec<Key> = source.keys().chain(target.keys().filter(|key| !source.contains_key(*key))).cloned().collect();
     for key in keys {
         let (mut one, mut other) = (source.remove(&key).unwrap_or_default(), target.remove(&key).unwrap_or_default());
+        let twice = [&one, &other].into_iter().any(|rows| rows.values().sum::<i64>() > 1);
         for (digest, here) in &mut one {
             if let Some(there) = other.get_mut(digest) {
                 let both = (*here).min(*there);
@@ -261,7 +264,7 @@ fn merged(mut source: Digests, mut target: Digests) -> Wrongs {
             [(Fault::Changed, changed), (Fault::Missing, here - changed), (Fault::Extra, there - changed)]
         {
             if times > 0 {
-                found.push(Wrong { fault, key: key.clone(), times });
+                found.push(Wrong { fault, key: key.clone(), times, twice });
             }
         }
     }
@@ -289,5 +292,6 @@ mod tests {
         assert_eq!(found.counts, [1, 3, 1]);
         let told: Vec<_> = found.rows.iter().map(|row| (row.fault, row.key[0].clone().unwrap(), row.times)).collect();
         assert!(told.contains(&(Fault::Changed, "2".into(), 1)) && told.contains(&(Fault::Missing, "5".into(), 2)));
+        assert!(found.rows.iter().all(|row| row.twice == (row.key[0].as_deref() == Some("5"))));
     }
 }
