@@ -22,6 +22,8 @@ pub(super) struct Table {
     pub units: Vec<Unit>,
     /// Partitions that cannot be read here because they are elsewhere.
     pub foreign: Vec<Name>,
+    /// Some of its rows do not outlive a crash.
+    pub has_unlogged: bool,
 }
 
 impl Table {
@@ -266,6 +268,7 @@ fn assembled(
             key: keys.remove(oid).unwrap_or_default(),
             units: units(relation, &mine, !foreign.is_empty()),
             foreign,
+            has_unlogged: mine.iter().chain([&relation]).any(|leaf| leaf.persistence == "u"),
         };
         catalog.tables.insert(relation.name.clone(), table);
     }

@@ -68,6 +68,8 @@ pub(super) struct Half {
     pub rows: f64,
     /// Main storage.
     pub bytes: i64,
+    /// Some of them do not outlive a crash.
+    pub has_unlogged: bool,
 }
 
 /// How the rows of a table are told apart in the first pass.
@@ -241,6 +243,7 @@ fn half(
         digest: hash::digest(&all, nonce.row),
         rows: table.rows(),
         bytes: table.bytes(),
+        has_unlogged: table.has_unlogged,
         row,
     }
 }

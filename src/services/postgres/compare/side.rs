@@ -262,6 +262,12 @@ async fn each(sessions: &[Session], sql: &str) -> Result<(), Failure> {
     try_join_all(all).await.map(drop)
 }
 
+/// The server's life: when it began, and its own processes, which are all others after a crash that it recovered from by itself.
+/// Everybody may see their numbers.
+const LIFE: &str = "extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text || coalesce((\
+    SELECT ' of ' || pg_catalog.string_agg(a.pid::text, ',' ORDER BY a.pid) FROM pg_catalog.pg_stat_get_activity(NULL) a \
+    WHERE a.datid IS NULL AND a.usesysid IS NULL), '')";
+
 /// `txid_current_snapshot` is in every version, `pg_current_snapshot` since 13. On a standby it does not list what is in progress:
 /// there no two moments are known to be alike.
 fn moment(standby: bool) -> String {
@@ -271,7 +277,7 @@ fn moment(standby: bool) -> String {
         ("pg_current_wal_insert_lsn()", "")
     };
     format!(
-        "pg_catalog.txid_current_snapshot()::text || ' since ' || extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text{apart}, \
+        "pg_catalog.txid_current_snapshot()::text || ' since ' || {LIFE}{apart}, \
          coalesce(pg_catalog.{lsn}::text, '0/0'), pg_catalog.getdatabaseencoding()::text"
     )
 }
