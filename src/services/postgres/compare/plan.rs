@@ -129,7 +129,8 @@ impl Pair {
             let seen = |pair: &(&'_ Column, &'_ Column)| {
                 let alike = pair.0.base == pair.1.base;
                 let nullable = !(pair.0.not_null && pair.1.not_null);
-                (pick(*pair).clone(), alike, nullable)
+                let has_cast = pair.0.has_cast || pair.1.has_cast;
+                (Column { has_cast, ..pick(*pair).clone() }, alike, nullable)
             };
             let columns: Vec<(Column, bool, bool)> = both.iter().map(seen).collect();
             half(table, &columns, &key, version, servers.exact_floats, mode, nonce)
