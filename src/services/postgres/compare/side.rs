@@ -62,7 +62,7 @@ pub(super) struct Moment {
     /// Transactions that are over and in progress, as `txid_current_snapshot` has it, with what tells this server's life
     /// from another one's. Equal texts: nobody has committed anything in between.
     pub snapshot: String,
-    /// Where the log was, after the snapshot.
+    /// Where the log was, after the snapshot: bytes from its beginning.
     pub lsn: String,
     /// The encoding of the database.
     pub encoding: String,
@@ -276,8 +276,19 @@ fn moment(standby: bool) -> String {
     } else {
         ("pg_current_wal_insert_lsn()", "")
     };
+    let lsn = written(lsn);
     format!(
         "pg_catalog.txid_current_snapshot()::text || ' since ' || {LIFE}{apart}, \
-         coalesce(pg_catalog.{lsn}::text, '0/0'), pg_catalog.getdatabaseencoding()::text"
+         coalesce({lsn}::text, '0'), pg_catalog.getdatabaseencoding()::text"
+    )
+}
+
+/// A place in the log as bytes from its beginning, without the header of a page that holds nothing yet: the next record will be put
+/// behind it, but nothing is ever confirmed there before. So it stands after every switch of a segment while nobody writes.
+fn written(lsn: &str) -> String {
+    format!(
+        "(SELECT w.at - CASE WHEN w.at % pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size')) = 40 THEN 40 \
+         WHEN w.at % pg_catalog.current_setting('wal_block_size')::int = 24 THEN 24 ELSE 0 END \
+         FROM (SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.{lsn}, '0/0') AS at) w)"
     )
 }
