@@ -73,6 +73,8 @@ async fn open(compare: &Compare, postgres: &Postgres, cx: &Cx) -> Result<Sides, 
         side::connect(postgres, spec, Which::Source, &limits),
         side::connect(postgres, spec, Which::Target, &limits)
     )?;
+    let system = |sessions: &[Session]| sessions.first().and_then(|one| one.server().system_identifier.clone());
+    let systems = (system(&one), system(&other));
     let version = |sessions: &[Session]| sessions.first().map_or(0, |one| one.server().version);
     let (source, target) = (version(&one), version(&other));
     for (version, which) in [(source, Which::Source), (target, Which::Target)] {
@@ -93,6 +95,11 @@ async fn open(compare: &Compare, postgres: &Postgres, cx: &Cx) -> Result<Sides, 
         link.reached(&source_side, &source_side.moment.lsn, spec.marker_wait, cx).await?;
     }
     let target_side = Side::begin(Which::Target, other, spec, floats).await?;
+    let is_other = systems.0.zip(systems.1).is_some_and(|(one, other)| one != other);
+    if !is_other && source_side.moment.database == target_side.moment.database {
+        return Err(Failure::new(Class::Misconfigured, "source and target are the same database")
+            .hint("two addresses lead to one server: look at both"));
+    }
     let servers = Servers { source, target, exact_floats };
     Ok(Sides { source: source_side, target: target_side, servers, floats, link })
 }

@@ -66,6 +66,8 @@ pub(super) struct Moment {
     pub lsn: String,
     /// The encoding of the database.
     pub encoding: String,
+    /// Which database it is: when its server began, and its number there.
+    pub database: String,
 }
 
 /// A server, open for comparing.
@@ -153,8 +155,9 @@ impl Side {
         let sql = format!("SELECT {}, {export}", moment(server.in_recovery));
         let rows = ask(leader, &sql, &[], "taking a snapshot").await?;
         let row = rows.first().ok_or_else(|| Failure::new(Class::FailedNothingDone, "no snapshot"))?;
-        let moment = Moment { snapshot: row.get(0), lsn: row.get(1), encoding: row.get(2) };
-        let snapshot: String = row.get(3);
+        let moment =
+            Moment { snapshot: row.get(0), lsn: row.get(1), encoding: row.get(2), database: row.get(3) };
+        let snapshot: String = row.get(4);
         let import = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET TRANSACTION SNAPSHOT '{}'; {set}",
             snapshot.replace('\'', "''")
@@ -279,7 +282,9 @@ fn moment(standby: bool) -> String {
     let lsn = written(lsn);
     format!(
         "pg_catalog.txid_current_snapshot()::text || ' since ' || {LIFE}{apart}, \
-         coalesce({lsn}::text, '0'), pg_catalog.getdatabaseencoding()::text"
+         coalesce({lsn}::text, '0'), pg_catalog.getdatabaseencoding()::text, \
+         extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text || (SELECT ' ' || d.oid::text FROM pg_catalog.pg_database d \
+         WHERE d.datname = pg_catalog.current_database())"
     )
 }
 
