@@ -37,7 +37,7 @@ about five times as long.
 While the source is still written to: where logical replication links the two, the target's snapshot is taken once it has what the
 source's snapshot shows (`marker_wait`), and rows that differ are looked at again, each time behind a new place in the log, until they agree
 or are sure to differ. The answer is of that moment, and says that it is provisional; with `final = true` it is not green before
-nothing was written meanwhile. Between two looks of a step a side is not added up again while its `txid_current_snapshot` is the same: then
+nothing was written meanwhile and no transaction that writes is open. Between two looks of a step a side is not added up again while its `txid_current_snapshot` is the same: then
 nobody has committed anything.
 
 What hurts people: this holds a snapshot and the weakest lock of each table on both servers while it looks: vacuum cannot clean up

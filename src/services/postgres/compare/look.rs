@@ -209,11 +209,14 @@ async fn settled(
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
     let Sides { source, target, floats, link, .. } = sides;
-    let (now, _) = try_join!(source.over(), target.over())?;
+    let ((now, open), _) = try_join!(source.over(), target.over())?;
     let is_quiet = now == source.moment.snapshot;
-    if !is_quiet {
-        outcome.provisional = Some("transactions ran at the source meanwhile".into());
-    }
+    outcome.provisional = match open {
+        _ if !is_quiet => Some("transactions ran at the source meanwhile".into()),
+        0 => None,
+        1 => Some("1 transaction that writes is open at the source".into()),
+        open => Some(format!("{open} transactions that write are open at the source")),
+    };
     for Found { at, totals, wrongs, first } in found {
         let pair = &pairs[at];
         let mut differs = Differs {

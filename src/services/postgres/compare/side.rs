@@ -155,8 +155,7 @@ impl Side {
         let sql = format!("SELECT {}, {export}", moment(server.in_recovery));
         let rows = ask(leader, &sql, &[], "taking a snapshot").await?;
         let row = rows.first().ok_or_else(|| Failure::new(Class::FailedNothingDone, "no snapshot"))?;
-        let moment =
-            Moment { snapshot: row.get(0), lsn: row.get(1), encoding: row.get(2), database: row.get(3) };
+        let moment = Moment { snapshot: row.get(0), lsn: row.get(1), encoding: row.get(2), database: row.get(3) };
         let snapshot: String = row.get(4);
         let import = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET TRANSACTION SNAPSHOT '{}'; {set}",
@@ -212,8 +211,8 @@ impl Side {
         each(&self.sessions, &begin).await.map_err(|failure| named(self.which, failure))
     }
 
-    /// Ends the transactions; what the server knows then.
-    pub async fn over(&self) -> Result<String, Failure> {
+    /// Ends the transactions; what the server knows then, and how many transactions that write are open.
+    pub async fn over(&self) -> Result<(String, i64), Failure> {
         let end = async {
             each(&self.sessions, "COMMIT").await?;
             self.now().await
@@ -221,11 +220,14 @@ impl Side {
         end.await.map_err(|failure| named(self.which, failure))
     }
 
-    async fn now(&self) -> Result<String, Failure> {
-        let Some(leader) = self.sessions.first() else { return Ok(String::new()) };
+    async fn now(&self) -> Result<(String, i64), Failure> {
+        let Some(leader) = self.sessions.first() else { return Ok(<_>::default()) };
+        // Before the snapshot: who ends in between is seen there.
+        let open = ask(leader, WRITING, &[], "counting who writes").await?;
         let sql = format!("SELECT {}", moment(leader.server().in_recovery));
         let rows = ask(leader, &sql, &[], "reading the transactions").await?;
-        Ok(rows.first().map(|row| row.get(0)).unwrap_or_default())
+        let text = rows.first().map(|row| row.get(0)).unwrap_or_default();
+        Ok((text, open.first().map_or(0, |row| row.get(0))))
     }
 
     /// Reads something in a snapshot of its own, with the settings; where the log was after it.
@@ -264,6 +266,11 @@ async fn each(sessions: &[Session], sql: &str) -> Result<(), Failure> {
     }
     try_join_all(all).await.map(drop)
 }
+
+/// Transactions that have written and are not over hold a lock on their own number. A snapshot's text does not list the ones that are
+/// younger than all that are over.
+const WRITING: &str = "SELECT count(DISTINCT l.virtualtransaction) FROM pg_catalog.pg_locks l \
+    WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted";
 
 /// The server's life: when it began, and its own processes, which are all others after a crash that it recovered from by itself.
 /// Everybody may see their numbers.
