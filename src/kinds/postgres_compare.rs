@@ -108,7 +108,7 @@ const PARAMS: &[Param] = &[
         name: "schema",
         shape: Shape::Flag,
         required: false,
-        help: "false: only the rows of tables that both have; default: true",
+        help: "false: only the rows of tables that both have, the others are named; default: true",
     },
     Param {
         name: "ignore",

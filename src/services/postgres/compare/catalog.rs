@@ -1,13 +1,13 @@
 //! What a side holds: tables with their columns and keys, as the catalog has them in the snapshot.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{
     super::Row,
-    name::{Name, Scope},
+    name::{self, Name, Scope},
     side::Side,
 };
-use crate::base::Failure;
+use crate::base::{Failure, wild};
 
 /// A table as one side has it.
 #[derive(Debug, Clone)]
@@ -92,6 +92,8 @@ pub(super) struct Catalog {
     pub left_out: BTreeMap<Name, &'static str>,
     /// Large objects.
     pub large_objects: i64,
+    /// Patterns of schemas and tables that fit nothing here.
+    pub unfit: BTreeSet<String>,
 }
 
 /// Schemas of users.
@@ -152,7 +154,9 @@ pub(super) async fn read(side: &Side, scope: &Scope) -> Result<Catalog, Failure>
         .replace("{generated}", if version >= 120_000 { "a.attgenerated" } else { "''" })
         .replace("{users}", USERS);
     let large = "SELECT count(*) FROM pg_catalog.pg_largeobject_metadata";
-    let (tables, keys, columns, domains, casts, large) = tokio::try_join!(
+    let schemas = format!("SELECT n.nspname::text FROM pg_catalog.pg_namespace n WHERE {USERS}");
+    let (schemas, tables, keys, columns, domains, casts, large) = tokio::try_join!(
+        side.rows(&schemas, &[], "reading the schemas"),
         side.rows(&tables, &[], "reading the tables"),
         side.rows(&keys, &[], "reading the keys"),
         side.rows(&columns, &[], "reading the columns"),
@@ -173,6 +177,8 @@ pub(super) async fn read(side: &Side, scope: &Scope) -> Result<Catalog, Failure>
     }
     let mut catalog = assembled(&tables, by_oid, first_key, scope);
     catalog.large_objects = large.first().map_or(0, |row| row.get(0));
+    let is_unfit = |pattern: &&String| !schemas.iter().any(|row| wild::matches(pattern, row.get(0)));
+    catalog.unfit.extend(scope.schemas.iter().filter(is_unfit).cloned());
     Ok(catalog)
 }
 
@@ -255,6 +261,10 @@ fn assembled(
         }
     }
     let mut catalog = Catalog::default();
+    let roots = || relations.values().filter(|relation| relation.parent.is_none());
+    let is_unfit =
+        |pattern: &&String| !roots().any(|root| scope.has_schema(&root.name.schema) && name::fits(pattern, &root.name));
+    catalog.unfit.extend(scope.tables.iter().filter(is_unfit).cloned());
     for (oid, relation) in relations.iter().filter(|(_, relation)| relation.parent.is_none()) {
         if !scope.has(&relation.name) {
             continue;

@@ -53,6 +53,10 @@ pub(super) async fn look(compare: &Compare, postgres: &Postgres, cx: &Cx) -> Res
         return Err(Failure::new(Class::NotYet, "no data: there is no table to compare")
             .hint("look at `schemas`, `tables` and `except`"));
     }
+    if let Some(pattern) = source.unfit.intersection(&target.unfit).next() {
+        return Err(Failure::new(Class::NotYet, format!("no data: nothing fits `{pattern}`"))
+            .hint("look at `schemas` and `tables`: neither side has such a one"));
+    }
     outcome.tables = pairs.len();
     outcome.bytes = pairs.iter().map(|pair| pair.source.bytes).sum();
     let found = sent(rows::rows(compare, &sides, &pairs, (&source, &target), cx, &mut outcome)).await?;
@@ -123,6 +127,7 @@ async fn built(
         outcome.left_out.push(format!("{} large objects: no replication carries them", source.large_objects));
     }
     if compare.spec.without_schema {
+        outcome.left_out.extend(schema::lonely(source, target).into_iter().map(|(_, words)| words));
         return Ok(());
     }
     let (one, other) = try_join!(
