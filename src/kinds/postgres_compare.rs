@@ -48,7 +48,9 @@ table, or from which row-level security hides rows, is a failure, not fewer rows
 Limits: foreign tables, materialised views' rows, large objects' contents, members of extensions, owners and privileges are not compared;
 the first four are named. `oid` columns hold numbers that may be a server's own. Where the major versions differ, a definition that is
 printed differently is told and does not fail. Versions before 12 print floats otherwise: beside one of them, floats within arrays and composite
-types are compared to 15 digits. More than 64 parts that differ in one table are not all looked into: counts are then at least.
+types are compared to 15 digits. More than 64 parts that differ in one table are not all looked into: counts are then at least. Rows of a table
+without a key cannot be looked at again: while the source is written to, late ones are told as differences, and that this is
+provisional. In a `SQL_ASCII` database keys and values that are shown have to be UTF-8.
 
 Pages: <https://www.postgresql.org/docs/current/functions-info.html> (snapshots), functions-admin.html (`pg_export_snapshot`),
 view-pg-replication-slots.html.",
@@ -260,7 +262,8 @@ fn table(differs: &Differs) -> String {
         0 => String::new(),
         n => format!(" ({n} of them changed at the source in every look)"),
     };
-    format!("{}: {told}{undecided}", differs.name)
+    let late = if differs.may_be_late { " (provisional: without a key late rows are not told apart)" } else { "" };
+    format!("{}: {told}{undecided}{late}", differs.name)
 }
 
 fn size(bytes: i64) -> String {

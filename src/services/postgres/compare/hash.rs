@@ -212,13 +212,12 @@ pub(super) fn digest(columns: &[(Seen<'_>, bool, bool)], seed: i64) -> String {
     digest_of(&format!("'{seed}' || ROW({texts})::text"), version)
 }
 
-/// The digest of a text. `sha256` is there since version 11; some servers refuse MD5.
+/// The digest of a text. `sha256` is there since version 11; some servers refuse MD5. `SQL_ASCII` may hold any bytes, which are
+/// taken as they are.
 pub(super) fn digest_of(text: &str, version: u32) -> String {
-    if version >= 110_000 {
-        format!("encode(sha256(convert_to({text}, 'UTF8')), 'hex')")
-    } else {
-        format!("md5(convert_to({text}, 'UTF8'))")
-    }
+    let bytes =
+        format!("convert_to({text}, CASE getdatabaseencoding() WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END)");
+    if version >= 110_000 { format!("encode(sha256({bytes}), 'hex')") } else { format!("md5({bytes})") }
 }
 
 /// The agreement of two servers: the same questions must get the same answers. The functions on values of every length class, and

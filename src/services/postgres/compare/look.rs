@@ -231,6 +231,7 @@ async fn settled(
             is_least: wrongs.is_least,
             first,
             undecided: 0,
+            may_be_late: link.is_some() && !is_quiet && pair.key.is_empty(),
         };
         if let Some(link) = link.as_ref().filter(|_| !is_quiet && !pair.key.is_empty() && !wrongs.is_cut()) {
             cx.progress(0.98, format!("{}: looking again at {} rows", pair.name, wrongs.rows.len()));

@@ -30,6 +30,9 @@ const PIECES: f64 = 1_000.0;
 const BUCKET: f64 = 4_096.0;
 /// Bits of the buckets of one table at most, by which our own memory is bounded.
 const BITS: u32 = 12;
+/// Columns of a table from which on its rows are hashed by text: each column's hash is nested in the next one's, and the server's
+/// parser takes only some thousand of brackets (of nullable bigints, between 800 and 1,100 columns).
+const WIDE: usize = 700;
 /// How far rows may lie out of the key's order (`pg_stats.correlation`) until ranges cost more than they save.
 const ORDERED: f64 = 0.9;
 
@@ -120,6 +123,7 @@ impl Pair {
     pub fn new(name: Name, source: &Table, target: &Table, servers: Servers, mode: Mode, nonce: Nonce) -> Self {
         let both = source.columns.iter().filter_map(|one| Some((one, target.column(&one.name)?)));
         let both: Vec<(&Column, &Column)> = both.collect();
+        let mode = if both.len() > WIDE { Mode::Text } else { mode };
         let key = if source.key.iter().all(|name| both.iter().any(|(one, _)| one.name == *name)) {
             source.key.clone()
         } else {

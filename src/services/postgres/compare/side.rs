@@ -100,6 +100,8 @@ fn settings(spec: &Spec, version: u32, floats: i32) -> String {
         "lc_monetary = 'C'".into(),
         "xmloption = 'content'".into(),
         "quote_all_identifiers = off".into(),
+        "array_nulls = on".into(),
+        "standard_conforming_strings = on".into(),
         // A policy that hides rows is an error then, in place of fewer rows.
         "row_security = off".into(),
         format!("statement_timeout = {limit}"),
