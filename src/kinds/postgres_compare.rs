@@ -46,7 +46,8 @@ values that two rows swapped, nor a number's sign. A role that may not read a
 table, or from which row-level security hides rows, is a failure, not fewer rows. Sequences' values are `postgres.sequences`' business.
 
 Limits: foreign tables, materialised views' rows, large objects' contents, members of extensions, owners and privileges are not compared;
-the first four are named. `oid` columns hold numbers that may be a server's own. Where the major versions differ, a definition that is
+the first four are named. Nor are casts, operators, comments, extended statistics, event triggers, publications, storage
+options, text search, which extensions there are, or indexes, checks and triggers that only a partition has. `oid` columns hold numbers that may be a server's own. Where the major versions differ, a definition that is
 printed differently is told and does not fail. Versions before 12 print floats otherwise: beside one of them, floats within arrays and composite
 types are compared to 15 digits. More than 64 parts that differ in one table are not all looked into: counts are then at least. Rows of a table
 without a key cannot be looked at again: while the source is written to, late ones are told as differences, and that this is
