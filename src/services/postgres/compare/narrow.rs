@@ -221,8 +221,16 @@ fn side_pieces(side: &Side, pair: &Pair, region: &Region) -> Vec<Piece> {
     half.pieces(&parts, side.version())
 }
 
-/// Keys with the digests of their rows and how many there are.
-type Digests = BTreeMap<Key, BTreeMap<String, i64>>;
+/// Keys with the digests of their rows and how many there are: of almost every key one, for which a map would be large.
+type Digests = BTreeMap<Key, Vec<(String, i64)>>;
+
+fn count(digests: &mut Digests, key: Key, digest: String, times: i64) {
+    let rows = digests.entry(key).or_insert_with(|| Vec::with_capacity(1));
+    match rows.iter_mut().find(|(known, _)| *known == digest) {
+        Some((_, known)) => *known += times,
+        None => rows.push((digest, times)),
+    }
+}
 
 async fn digests(side: &Side, pair: &Pair, region: &Region) -> Result<Digests, Failure> {
     let half = pair.half(side.which);
@@ -241,27 +249,26 @@ async fn digests(side: &Side, pair: &Pair, region: &Region) -> Result<Digests, F
     let mut digests = Digests::new();
     while let Some(rows) = asked.try_next().await? {
         for row in rows {
-            *digests.entry(row.get(0)).or_default().entry(row.get(1)).or_default() += row.get::<_, i64>(2);
+            count(&mut digests, row.get(0), row.get(1), row.get(2));
         }
     }
     Ok(digests)
 }
 
 /// Side against side: what both have goes, the rest is paired by its key.
-fn merged(mut source: Digests, mut target: Digests) -> Wrongs {
+fn merged(source: Digests, mut target: Digests) -> Wrongs {
     let mut found = Wrongs::default();
-    let keys: Vec<Key> = source.keys().chain(target.keys().filter(|key| !source.contains_key(*key))).cloned().collect();
-    for key in keys {
-        let (mut one, mut other) = (source.remove(&key).unwrap_or_default(), target.remove(&key).unwrap_or_default());
-        let twice = [&one, &other].into_iter().any(|rows| rows.values().sum::<i64>() > 1);
+    let total = |rows: &[(String, i64)]| rows.iter().map(|(_, times)| times).sum::<i64>();
+    let mut pair = |key: Key, mut one: Vec<(String, i64)>, mut other: Vec<(String, i64)>| {
+        let twice = total(&one) > 1 || total(&other) > 1;
         for (digest, here) in &mut one {
-            if let Some(there) = other.get_mut(digest) {
+            if let Some((_, there)) = other.iter_mut().find(|(known, _)| known == digest) {
                 let both = (*here).min(*there);
                 *here -= both;
                 *there -= both;
             }
         }
-        let (here, there) = (one.values().sum::<i64>(), other.values().sum::<i64>());
+        let (here, there) = (total(&one), total(&other));
         let changed = here.min(there);
         for (fault, times) in
             [(Fault::Changed, changed), (Fault::Missing, here - changed), (Fault::Extra, there - changed)]
@@ -270,7 +277,12 @@ fn merged(mut source: Digests, mut target: Digests) -> Wrongs {
                 found.push(Wrong { fault, key: key.clone(), times, twice });
             }
         }
+    };
+    for (key, one) in source {
+        let other = target.remove(&key).unwrap_or_default();
+        pair(key, one, other);
     }
+    target.into_iter().for_each(|(key, other)| pair(key, Vec::new(), other));
     found
 }
 
@@ -281,7 +293,7 @@ mod tests {
     fn side(rows: &[(&str, &str, i64)]) -> Digests {
         let mut side = Digests::new();
         for (key, digest, times) in rows {
-            *side.entry(vec![Some((*key).to_owned())]).or_default().entry((*digest).to_owned()).or_default() += times;
+            count(&mut side, vec![Some((*key).to_owned())], (*digest).to_owned(), *times);
         }
         side
     }
