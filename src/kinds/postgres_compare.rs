@@ -37,7 +37,7 @@ about five times as long.
 While the source is still written to: where logical replication links the two, the target's snapshot is taken once it has what the
 source's snapshot shows (`marker_wait`), and rows that differ are looked at again, each time behind a new place in the log, until they agree
 or are sure to differ. The answer is of that moment, and says that it is provisional; with `final = true` it is not green before
-nothing was written meanwhile. Between two looks of a step a side is not added up again while its `txid_current_snapshot` is the same: then
+nothing was written meanwhile and no transaction that writes is open. Between two looks of a step a side is not added up again while its `txid_current_snapshot` is the same: then
 nobody has committed anything.
 
 What hurts people: this holds a snapshot and the weakest lock of each table on both servers while it looks: vacuum cannot clean up
@@ -46,9 +46,12 @@ values that two rows swapped, nor a number's sign. A role that may not read a
 table, or from which row-level security hides rows, is a failure, not fewer rows. Sequences' values are `postgres.sequences`' business.
 
 Limits: foreign tables, materialised views' rows, large objects' contents, members of extensions, owners and privileges are not compared;
-the first four are named. `oid` columns hold numbers that may be a server's own. Where the major versions differ, a definition that is
+the first four are named. Nor are casts, operators, comments, extended statistics, event triggers, publications, storage
+options, text search, which extensions there are, or indexes, checks and triggers that only a partition has. `oid` columns hold numbers that may be a server's own. Where the major versions differ, a definition that is
 printed differently is told and does not fail. Versions before 12 print floats otherwise: beside one of them, floats within arrays and composite
-types are compared to 15 digits. More than 64 parts that differ in one table are not all looked into: counts are then at least.
+types are compared to 15 digits. More than 64 parts that differ in one table are not all looked into: counts are then at least. Rows of a table
+without a key cannot be looked at again: while the source is written to, late ones are told as differences, and that this is
+provisional. In a `SQL_ASCII` database keys and values that are shown have to be UTF-8.
 
 Pages: <https://www.postgresql.org/docs/current/functions-info.html> (snapshots), functions-admin.html (`pg_export_snapshot`),
 view-pg-replication-slots.html.",
@@ -108,7 +111,7 @@ const PARAMS: &[Param] = &[
         name: "schema",
         shape: Shape::Flag,
         required: false,
-        help: "false: only the rows of tables that both have; default: true",
+        help: "false: only the rows of tables that both have, the others are named; default: true",
     },
     Param {
         name: "ignore",
@@ -260,7 +263,8 @@ fn table(differs: &Differs) -> String {
         0 => String::new(),
         n => format!(" ({n} of them changed at the source in every look)"),
     };
-    format!("{}: {told}{undecided}", differs.name)
+    let late = if differs.may_be_late { " (provisional: without a key late rows are not told apart)" } else { "" };
+    format!("{}: {told}{undecided}{late}", differs.name)
 }
 
 fn size(bytes: i64) -> String {

@@ -129,7 +129,8 @@ impl Cx {
     ///
     /// # Errors
     /// Whatever `look` fails with; at the deadline the last `NotYet`, its message prefixed by "timed out: ". A look that
-    /// the deadline cut short ([`CUT_SHORT`]) saw nothing: what the one before it saw is told.
+    /// the deadline cut short ([`CUT_SHORT`], or no data or a pause that ended there) saw nothing: what the one before it
+    /// saw is told.
     pub async fn poll<T, F, Fut>(&self, every: Duration, mut look: F) -> Result<T, Failure>
     where
         F: FnMut() -> Fut,
@@ -141,6 +142,9 @@ impl Cx {
                 Err(cut) if cut.class == Class::NotYet && cut.message == CUT_SHORT => {
                     before.take().unwrap_or_else(|| Failure::new(Class::NotYet, "no data: the first look was not over"))
                 }
+                Err(late) if late.class == Class::NotYet && self.left().is_zero() && is_cut(&late.message) => {
+                    before.take().unwrap_or(late)
+                }
                 Err(failure) if failure.class == Class::NotYet => failure,
                 other => return other,
             };
@@ -151,6 +155,11 @@ impl Cx {
             before = Some(last);
         }
     }
+}
+
+/// What a look says that the deadline ended from within.
+fn is_cut(message: &str) -> bool {
+    message.starts_with("no data") || message == "timed out"
 }
 
 /// The message of a look that the attempt's deadline cut short.

@@ -7,6 +7,9 @@
 //!   the target like one of the looks                  → agrees
 //!   the source changed in between                     → once more
 //! ```
+//!
+//! A key that a side has twice differs at once: lateness does not make two rows of one, and the index that finds rows again may be
+//! what is broken.
 
 use std::collections::HashMap;
 
@@ -32,6 +35,9 @@ pub(super) struct Left {
     pub undecided: usize,
 }
 
+/// Digests of rows by their key; more than one where the key is not kept.
+type Rows = HashMap<Key, Vec<String>>;
+
 /// Looks again. The transactions of both sides are over.
 pub(super) async fn look(
     (source, target): (&Side, &Side),
@@ -40,8 +46,8 @@ pub(super) async fn look(
     (spec, floats, link): (&Spec, i32, &Link),
     cx: &Cx,
 ) -> Result<Left, Failure> {
-    let mut open: Vec<Key> = wrongs.rows.iter().map(|wrong| wrong.key.clone()).collect();
-    let mut sure = Vec::new();
+    let (mut sure, late): (Vec<Wrong>, Vec<Wrong>) = wrongs.rows.iter().cloned().partition(|wrong| wrong.twice);
+    let mut open: Vec<Key> = late.into_iter().map(|wrong| wrong.key).collect();
     for _ in 0..ROUNDS {
         if open.is_empty() {
             break;
@@ -62,7 +68,7 @@ pub(super) async fn look(
                     (Some(_), None) => Fault::Missing,
                     _ => Fault::Extra,
                 };
-                sure.push(Wrong { fault, key, times: 1 });
+                sure.push(Wrong { fault, key, times: 1, twice: false });
             } else {
                 next.push(key);
             }
@@ -72,23 +78,20 @@ pub(super) async fn look(
     let undecided = open.len();
     let mut left = Wrongs::default();
     sure.into_iter().for_each(|wrong| left.push(wrong));
-    open.into_iter().for_each(|key| left.push(Wrong { fault: Fault::Changed, key, times: 1 }));
+    open.into_iter().for_each(|key| left.push(Wrong { fault: Fault::Changed, key, times: 1, twice: false }));
     left.rows.sort_by(|a, b| (a.fault, &a.key).cmp(&(b.fault, &b.key)));
     Ok(Left { wrongs: left, undecided })
 }
 
-async fn read(
-    side: &Side,
-    pair: &Pair,
-    keys: &[Key],
-    spec: &Spec,
-    floats: i32,
-) -> Result<(HashMap<Key, String>, String), Failure> {
+async fn read(side: &Side, pair: &Pair, keys: &[Key], spec: &Spec, floats: i32) -> Result<(Rows, String), Failure> {
     let sql = by_key(pair, side, &pair.half(side.which).digest);
     let keys: Vec<&Key> = keys.iter().collect();
     let columns = columns_of(&keys, pair.key.len());
     let params: Vec<Param<'_>> = columns.iter().map(|column| (column as _, Type::TEXT_ARRAY)).collect();
     let what = format!("looking again at rows of {}", pair.name);
     let (rows, lsn) = side.afresh(spec, floats, &sql, &params, &what).await?;
-    Ok((rows.iter().map(|row| (row.get(0), row.get(1))).collect(), lsn))
+    let mut found = Rows::new();
+    rows.iter().for_each(|row| found.entry(row.get(0)).or_default().push(row.get(1)));
+    found.values_mut().for_each(|digests| digests.sort_unstable());
+    Ok((found, lsn))
 }

@@ -1,13 +1,13 @@
 //! What a side holds: tables with their columns and keys, as the catalog has them in the snapshot.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{
     super::Row,
-    name::{Name, Scope},
+    name::{self, Name, Scope},
     side::Side,
 };
-use crate::base::Failure;
+use crate::base::{Failure, wild};
 
 /// A table as one side has it.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub(super) struct Table {
     pub units: Vec<Unit>,
     /// Partitions that cannot be read here because they are elsewhere.
     pub foreign: Vec<Name>,
+    /// Some of its rows do not outlive a crash.
+    pub has_unlogged: bool,
 }
 
 impl Table {
@@ -65,6 +67,8 @@ pub(super) struct Column {
     pub base: i64,
     /// `enum`s are `e`, composites `c`.
     pub base_kind: String,
+    /// Somebody made a cast between that type and `text`, which need not be what clients read and write.
+    pub has_cast: bool,
     /// Length or precision of the base type, -1 without.
     pub typmod: i32,
     /// Cannot be null.
@@ -88,6 +92,8 @@ pub(super) struct Catalog {
     pub left_out: BTreeMap<Name, &'static str>,
     /// Large objects.
     pub large_objects: i64,
+    /// Patterns of schemas and tables that fit nothing here.
+    pub unfit: BTreeSet<String>,
 }
 
 /// Schemas of users.
@@ -130,6 +136,10 @@ const COLUMNS: &str = "SELECT a.attrelid::int8, a.attname::text, pg_catalog.form
 const DOMAINS: &str = "SELECT t.oid::int8, t.typbasetype::int8, t.typtypmod::int4, b.typtype::text \
     FROM pg_catalog.pg_type t JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype WHERE t.typtype = 'd'";
 
+/// Types with a cast of somebody's own from or to `text`; `WITH INOUT` is what there is without one.
+const CASTS: &str = "SELECT CASE k.casttarget WHEN 25 THEN k.castsource ELSE k.casttarget END::int8 FROM pg_catalog.pg_cast k \
+    WHERE k.oid >= 16384 AND 25::oid IN (k.castsource, k.casttarget) AND k.castmethod <> 'i'";
+
 /// A domain: what is below it.
 type Domains = HashMap<i64, (i64, i32, String)>;
 
@@ -144,18 +154,22 @@ pub(super) async fn read(side: &Side, scope: &Scope) -> Result<Catalog, Failure>
         .replace("{generated}", if version >= 120_000 { "a.attgenerated" } else { "''" })
         .replace("{users}", USERS);
     let large = "SELECT count(*) FROM pg_catalog.pg_largeobject_metadata";
-    let (tables, keys, columns, domains, large) = tokio::try_join!(
+    let schemas = format!("SELECT n.nspname::text FROM pg_catalog.pg_namespace n WHERE {USERS}");
+    let (schemas, tables, keys, columns, domains, casts, large) = tokio::try_join!(
+        side.rows(&schemas, &[], "reading the schemas"),
         side.rows(&tables, &[], "reading the tables"),
         side.rows(&keys, &[], "reading the keys"),
         side.rows(&columns, &[], "reading the columns"),
         side.rows(DOMAINS, &[], "reading the domains"),
+        side.rows(CASTS, &[], "reading the casts"),
         side.rows(large, &[], "counting the large objects"),
     )?;
     let domains: Domains =
         domains.iter().map(|row| (row.get(0), (row.get::<_, i64>(1), row.get::<_, i32>(2), row.get(3)))).collect();
+    let casts: HashSet<i64> = casts.iter().map(|row| row.get(0)).collect();
     let mut by_oid: HashMap<i64, Vec<Column>> = HashMap::new();
     for row in &columns {
-        by_oid.entry(row.get(0)).or_default().push(column(row, &domains));
+        by_oid.entry(row.get(0)).or_default().push(column(row, &domains, &casts));
     }
     let mut first_key: HashMap<i64, Vec<String>> = HashMap::new();
     for row in &keys {
@@ -163,10 +177,12 @@ pub(super) async fn read(side: &Side, scope: &Scope) -> Result<Catalog, Failure>
     }
     let mut catalog = assembled(&tables, by_oid, first_key, scope);
     catalog.large_objects = large.first().map_or(0, |row| row.get(0));
+    let is_unfit = |pattern: &&String| !schemas.iter().any(|row| wild::matches(pattern, row.get(0)));
+    catalog.unfit.extend(scope.schemas.iter().filter(is_unfit).cloned());
     Ok(catalog)
 }
 
-fn column(row: &Row, domains: &Domains) -> Column {
+fn column(row: &Row, domains: &Domains, casts: &HashSet<i64>) -> Column {
     let (mut base, mut typmod, mut base_kind): (i64, i32, String) = (row.get(3), row.get(4), row.get(10));
     while let Some((below, length, kind)) = domains.get(&base) {
         (base, typmod, base_kind) = (*below, *length, kind.clone());
@@ -174,6 +190,7 @@ fn column(row: &Row, domains: &Domains) -> Column {
     Column {
         name: row.get(1),
         type_name: row.get(2),
+        has_cast: casts.contains(&base),
         base,
         base_kind,
         typmod,
@@ -244,6 +261,10 @@ fn assembled(
         }
     }
     let mut catalog = Catalog::default();
+    let roots = || relations.values().filter(|relation| relation.parent.is_none());
+    let is_unfit =
+        |pattern: &&String| !roots().any(|root| scope.has_schema(&root.name.schema) && name::fits(pattern, &root.name));
+    catalog.unfit.extend(scope.tables.iter().filter(is_unfit).cloned());
     for (oid, relation) in relations.iter().filter(|(_, relation)| relation.parent.is_none()) {
         if !scope.has(&relation.name) {
             continue;
@@ -266,6 +287,7 @@ fn assembled(
             key: keys.remove(oid).unwrap_or_default(),
             units: units(relation, &mine, !foreign.is_empty()),
             foreign,
+            has_unlogged: mine.iter().chain([&relation]).any(|leaf| leaf.persistence == "u"),
         };
         catalog.tables.insert(relation.name.clone(), table);
     }

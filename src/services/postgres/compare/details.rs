@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn some_of_each_kind_are_shown() {
-        let wrong = |fault, key: &str| Wrong { fault, key: vec![Some(key.to_owned())], times: 1 };
+        let wrong = |fault, key: &str| Wrong { fault, key: vec![Some(key.to_owned())], times: 1, twice: false };
         let mut wrongs: Vec<Wrong> = (0..100).map(|n| wrong(Fault::Changed, &n.to_string())).collect();
         wrongs.push(wrong(Fault::Missing, "m"));
         wrongs.push(wrong(Fault::Extra, "x"));

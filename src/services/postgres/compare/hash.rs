@@ -74,6 +74,7 @@ const FLOAT4: i64 = 700;
 const FLOAT8: i64 = 701;
 const BPCHAR: i64 = 1042;
 const UUID: i64 = 2950;
+const XML: i64 = 142;
 /// Types below are built in and the same in every server.
 const BUILT_IN: i64 = 16384;
 /// Bytes of a `bytea` from which on its text could be too large for the server.
@@ -82,7 +83,7 @@ const LARGE: u32 = 100 << 20;
 /// The server itself can find a value again by its text.
 pub(super) fn can_be_found(column: &Column, exact_floats: bool) -> bool {
     let is_float = matches!(column.base, FLOAT4 | FLOAT8);
-    (column.base < BUILT_IN || column.base_kind == "e") && (exact_floats || !is_float)
+    (column.base < BUILT_IN || column.base_kind == "e") && !column.has_cast && (exact_floats || !is_float)
 }
 
 /// Whole numbers, which can be a range.
@@ -104,13 +105,21 @@ impl Seen<'_> {
             BPCHAR if self.column.typmod < 0 => format!("textin(bpcharout({name}::bpchar))"),
             FLOAT4 if !self.exact_floats => format!("encode(float4send({name}), 'hex')"),
             FLOAT8 if !self.exact_floats => format!("encode(float8send({name}), 'hex')"),
+            // The cast has the declaration as it was stored, which replication does not carry.
+            XML => format!("textin(xml_out({name}))"),
+            _ if self.column.has_cast => self.output(),
             BYTEA if self.version >= 110_000 => {
                 format!("CASE WHEN octet_length({name}) > {LARGE} THEN sha256({name})::text ELSE {name}::text END")
             }
             base if base < BUILT_IN || self.column.base_kind == "e" => format!("{name}::text"),
-            // A type of somebody's may have a cast of its own; what clients get is the type's output.
-            _ => format!("CASE WHEN {name} IS NOT DISTINCT FROM NULL THEN NULL ELSE format('%s', {name}) END"),
+            _ => self.output(),
         }
+    }
+
+    /// By the output function of its type, whatever casts there are: slower than a cast.
+    fn output(&self) -> String {
+        let name = self.name();
+        format!("CASE WHEN {name} IS NOT DISTINCT FROM NULL THEN NULL ELSE format('%s', {name}) END")
     }
 
     /// True where it can be null.
@@ -203,13 +212,12 @@ pub(super) fn digest(columns: &[(Seen<'_>, bool, bool)], seed: i64) -> String {
     digest_of(&format!("'{seed}' || ROW({texts})::text"), version)
 }
 
-/// The digest of a text. `sha256` is there since version 11; some servers refuse MD5.
+/// The digest of a text. `sha256` is there since version 11; some servers refuse MD5. `SQL_ASCII` may hold any bytes, which are
+/// taken as they are.
 pub(super) fn digest_of(text: &str, version: u32) -> String {
-    if version >= 110_000 {
-        format!("encode(sha256(convert_to({text}, 'UTF8')), 'hex')")
-    } else {
-        format!("md5(convert_to({text}, 'UTF8'))")
-    }
+    let bytes =
+        format!("convert_to({text}, CASE getdatabaseencoding() WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END)");
+    if version >= 110_000 { format!("encode(sha256({bytes}), 'hex')") } else { format!("md5({bytes})") }
 }
 
 /// The agreement of two servers: the same questions must get the same answers. The functions on values of every length class, and

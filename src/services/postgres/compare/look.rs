@@ -53,6 +53,10 @@ pub(super) async fn look(compare: &Compare, postgres: &Postgres, cx: &Cx) -> Res
         return Err(Failure::new(Class::NotYet, "no data: there is no table to compare")
             .hint("look at `schemas`, `tables` and `except`"));
     }
+    if let Some(pattern) = source.unfit.intersection(&target.unfit).next() {
+        return Err(Failure::new(Class::NotYet, format!("no data: nothing fits `{pattern}`"))
+            .hint("look at `schemas` and `tables`: neither side has such a one"));
+    }
     outcome.tables = pairs.len();
     outcome.bytes = pairs.iter().map(|pair| pair.source.bytes).sum();
     let found = sent(rows::rows(compare, &sides, &pairs, (&source, &target), cx, &mut outcome)).await?;
@@ -73,6 +77,8 @@ async fn open(compare: &Compare, postgres: &Postgres, cx: &Cx) -> Result<Sides, 
         side::connect(postgres, spec, Which::Source, &limits),
         side::connect(postgres, spec, Which::Target, &limits)
     )?;
+    let system = |sessions: &[Session]| sessions.first().and_then(|one| one.server().system_identifier.clone());
+    let systems = (system(&one), system(&other));
     let version = |sessions: &[Session]| sessions.first().map_or(0, |one| one.server().version);
     let (source, target) = (version(&one), version(&other));
     for (version, which) in [(source, Which::Source), (target, Which::Target)] {
@@ -93,6 +99,11 @@ async fn open(compare: &Compare, postgres: &Postgres, cx: &Cx) -> Result<Sides, 
         link.reached(&source_side, &source_side.moment.lsn, spec.marker_wait, cx).await?;
     }
     let target_side = Side::begin(Which::Target, other, spec, floats).await?;
+    let is_other = systems.0.zip(systems.1).is_some_and(|(one, other)| one != other);
+    if !is_other && source_side.moment.database == target_side.moment.database {
+        return Err(Failure::new(Class::Misconfigured, "source and target are the same database")
+            .hint("two addresses lead to one server: look at both"));
+    }
     let servers = Servers { source, target, exact_floats };
     Ok(Sides { source: source_side, target: target_side, servers, floats, link })
 }
@@ -116,6 +127,7 @@ async fn built(
         outcome.left_out.push(format!("{} large objects: no replication carries them", source.large_objects));
     }
     if compare.spec.without_schema {
+        outcome.left_out.extend(schema::lonely(source, target).into_iter().map(|(_, words)| words));
         return Ok(());
     }
     let (one, other) = try_join!(
@@ -202,11 +214,14 @@ async fn settled(
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
     let Sides { source, target, floats, link, .. } = sides;
-    let (now, _) = try_join!(source.over(), target.over())?;
+    let ((now, open), _) = try_join!(source.over(), target.over())?;
     let is_quiet = now == source.moment.snapshot;
-    if !is_quiet {
-        outcome.provisional = Some("transactions ran at the source meanwhile".into());
-    }
+    outcome.provisional = match open {
+        _ if !is_quiet => Some("transactions ran at the source meanwhile".into()),
+        0 => None,
+        1 => Some("1 transaction that writes is open at the source".into()),
+        open => Some(format!("{open} transactions that write are open at the source")),
+    };
     for Found { at, totals, wrongs, first } in found {
         let pair = &pairs[at];
         let mut differs = Differs {
@@ -216,6 +231,7 @@ async fn settled(
             is_least: wrongs.is_least,
             first,
             undecided: 0,
+            may_be_late: link.is_some() && !is_quiet && pair.key.is_empty(),
         };
         if let Some(link) = link.as_ref().filter(|_| !is_quiet && !pair.key.is_empty() && !wrongs.is_cut()) {
             cx.progress(0.98, format!("{}: looking again at {} rows", pair.name, wrongs.rows.len()));

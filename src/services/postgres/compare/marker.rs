@@ -28,7 +28,7 @@ const SUBSCRIBED: &str = "SELECT s.subslotname::text FROM pg_catalog.pg_subscrip
     ON d.oid = s.subdbid WHERE d.datname = current_database() AND s.subenabled AND s.subslotname IS NOT NULL";
 const SLOTS: &str = "SELECT slot_name::text FROM pg_catalog.pg_replication_slots WHERE slot_type = 'logical' \
     AND database = current_database() AND slot_name::text = ANY ($1::text[])";
-const BEHIND: &str = "SELECT coalesce(max(pg_catalog.pg_wal_lsn_diff($1::text::pg_lsn, confirmed_flush_lsn)), 0)::float8, \
+const BEHIND: &str = "SELECT coalesce(max($1::text::numeric - pg_catalog.pg_wal_lsn_diff(confirmed_flush_lsn, '0/0')), 0)::float8, \
     count(*), bool_and(active) FROM pg_catalog.pg_replication_slots WHERE slot_name::text = ANY ($2::text[])";
 
 impl Link {

@@ -6,19 +6,16 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::{
-    StreamExt, TryStreamExt,
-    future::{BoxFuture, try_join_all},
-    stream,
-};
+use futures_util::{StreamExt, TryStreamExt, future::BoxFuture, stream};
+use tokio::sync::Semaphore;
 
 use super::{
     super::Row,
-    plan::{Pair, Parts},
+    plan::{Pair, Parts, Piece},
     scan::{self, Region, Sum},
     side::Side,
 };
-use crate::base::Failure;
+use crate::base::{Class, Failure};
 
 /// A key as its texts; of a table without one, the digest of the row.
 pub(super) type Key = Vec<Option<String>>;
@@ -51,8 +48,10 @@ impl Fault {
 pub(super) struct Wrong {
     pub fault: Fault,
     pub key: Key,
-    /// How many such rows: more than one only without a key.
+    /// How many such rows: more than one only without a key, or where it is not kept.
     pub times: i64,
+    /// A side has the key more than once in its snapshot: nothing that is only late looks so.
+    pub twice: bool,
 }
 
 /// The rows of a table that differ.
@@ -98,11 +97,12 @@ impl Wrongs {
     }
 }
 
-/// Rows of a region from which on its keys are not fetched but told apart further.
-const LEAF: i64 = 4_000;
+/// Rows of a region from which on its keys are not fetched but told apart further, and rows whose keys are here at once, of all
+/// regions of a table: our own memory hangs on it.
+const LEAF: u32 = 4_000;
 /// Rows of a bucket when a region is told apart further.
 const FEW: i64 = 256;
-/// Bits more at each step.
+/// Bits more at each step, of all buckets of a region together: their sums are here at once.
 const STEP: u32 = 12;
 /// Bits of the key's hash at most.
 const MOST: u32 = 60;
@@ -122,6 +122,7 @@ pub(super) async fn rows(
     let weight = |parts: &[usize]| parts.iter().map(|at| one[*at].rows.max(other[*at].rows)).sum::<i64>();
     let mut found = Wrongs { is_least: differing.len() > REGIONS, ..Wrongs::default() };
     let looked_into = &differing[..differing.len().min(REGIONS)];
+    let room = Semaphore::new(LEAF as usize);
     let regions: Vec<(Region, i64)> = match &pair.parts {
         Parts::One => vec![(Region::default(), weight(looked_into))],
         Parts::Ranges(_) => {
@@ -133,9 +134,11 @@ pub(super) async fn rows(
             vec![(Region { range: None, buckets: Some((*bits, values)) }, weight(looked_into))]
         }
     };
-    let asked = stream::iter(regions).map(|(region, weight)| within(source, target, pair, region, weight));
-    let all: Vec<Wrongs> = asked.buffer_unordered(source.width().min(target.width())).try_collect().await?;
-    all.into_iter().for_each(|wrongs| found.absorb(wrongs));
+    let asked = stream::iter(regions).map(|(region, weight)| within(source, target, pair, (region, weight), &room));
+    let mut asked = asked.buffer_unordered(source.width().min(target.width()));
+    while let Some(wrongs) = asked.try_next().await? {
+        found.absorb(wrongs);
+    }
     found.rows.sort_by(|a, b| (a.fault, &a.key).cmp(&(b.fault, &b.key)));
     Ok(found)
 }
@@ -145,24 +148,25 @@ fn within<'a>(
     source: &'a Side,
     target: &'a Side,
     pair: &'a Pair,
-    region: Region,
-    weight: i64,
+    region: (Region, i64),
+    room: &'a Semaphore,
 ) -> BoxFuture<'a, Result<Wrongs, Failure>> {
-    Box::pin(narrowed(source, target, pair, region, weight))
+    Box::pin(narrowed(source, target, pair, region, room))
 }
 
 async fn narrowed(
     source: &Side,
     target: &Side,
     pair: &Pair,
-    mut region: Region,
-    mut weight: i64,
+    (mut region, mut weight): (Region, i64),
+    room: &Semaphore,
 ) -> Result<Wrongs, Failure> {
     let mut is_least = false;
-    while weight > LEAF {
-        let have = region.buckets.as_ref().map_or(0, |(bits, _)| *bits);
-        let wanted = (weight / FEW).max(2).ilog2() + 1;
-        let bits = (have + wanted.min(STEP)).min(MOST);
+    while weight > i64::from(LEAF) {
+        let (have, parts) = region.buckets.as_ref().map_or((0, 1), |(bits, values)| (*bits, values.len().max(1)));
+        // Each of its parts is told apart by as many bits.
+        let wanted = (weight / FEW / i64::try_from(parts).unwrap_or(1)).max(2).ilog2() + 1;
+        let bits = (have + wanted.min(STEP.saturating_sub(parts.ilog2()).max(1))).min(MOST);
         if bits <= have {
             break;
         }
@@ -177,7 +181,7 @@ async fn narrowed(
             }
             let rows = here.map_or(0, |sum| sum.rows).max(there.map_or(0, |sum| sum.rows));
             // Never more at once than fits; one bucket always.
-            if values.len() >= REGIONS || (weight + rows > LEAF && !values.is_empty()) {
+            if values.len() >= REGIONS || (weight + rows > i64::from(LEAF) && !values.is_empty()) {
                 is_least = true;
                 continue;
             }
@@ -189,82 +193,96 @@ async fn narrowed(
         }
         region.buckets = Some((bits, values));
     }
+    let rows = u32::try_from(weight).unwrap_or(LEAF).clamp(1, LEAF);
+    let closed = |_| Failure::new(Class::FailedNothingDone, "nothing is looked into any more");
+    let _room = room.acquire_many(rows).await.map_err(closed)?;
     let (one, other) = tokio::try_join!(digests(source, pair, &region), digests(target, pair, &region))?;
     Ok(Wrongs { is_least, ..merged(one, other) })
 }
 
-/// Rows of an answer that is under way.
+/// Answers that are under way: each is folded as it comes.
 type Asked<'a, T> = BoxFuture<'a, Result<Vec<T>, Failure>>;
 
 async fn buckets(side: &Side, pair: &Pair, region: &Region, bits: u32) -> Result<BTreeMap<i64, Sum>, Failure> {
-    let pieces = side_pieces(side, pair, region);
-    let mut asked: Vec<Asked<'_, (i64, Sum)>> = Vec::new();
-    for piece in &pieces {
-        asked.push(Box::pin(scan::ask(side, pair, piece, region, bits)));
-    }
-    let all = try_join_all(asked).await?;
+    let ask =
+        |piece| -> Asked<'_, (i64, Sum)> { Box::pin(async move { scan::ask(side, pair, &piece, region, bits).await }) };
+    let mut asked = stream::iter(side_pieces(side, pair, region)).map(ask).buffer_unordered(side.width());
     let mut sums: BTreeMap<i64, Sum> = BTreeMap::new();
-    for (bucket, sum) in all.into_iter().flatten() {
-        sums.entry(bucket).or_default().add(sum);
+    while let Some(more) = asked.try_next().await? {
+        more.into_iter().for_each(|(bucket, sum)| sums.entry(bucket).or_default().add(sum));
     }
     Ok(sums)
 }
 
 /// A range is read by its index at once; buckets are read page by page.
-fn side_pieces(side: &Side, pair: &Pair, region: &Region) -> Vec<super::plan::Piece> {
+fn side_pieces(side: &Side, pair: &Pair, region: &Region) -> Vec<Piece> {
     let half = pair.half(side.which);
     let parts = if region.range.is_some() { Parts::One } else { pair.parts.clone() };
     half.pieces(&parts, side.version())
 }
 
-/// Keys with the digests of their rows and how many there are.
-type Digests = BTreeMap<Key, BTreeMap<String, i64>>;
+/// Keys with the digests of their rows and how many there are: of almost every key one, for which a map would be large.
+type Digests = BTreeMap<Key, Vec<(String, i64)>>;
+
+fn count(digests: &mut Digests, key: Key, digest: String, times: i64) {
+    let rows = digests.entry(key).or_insert_with(|| Vec::with_capacity(1));
+    match rows.iter_mut().find(|(known, _)| *known == digest) {
+        Some((_, known)) => *known += times,
+        None => rows.push((digest, times)),
+    }
+}
 
 async fn digests(side: &Side, pair: &Pair, region: &Region) -> Result<Digests, Failure> {
     let half = pair.half(side.which);
     let what = format!("reading keys of {}", pair.name);
-    let pieces = side_pieces(side, pair, region);
-    let mut asked: Vec<Asked<'_, Row>> = Vec::new();
-    for piece in &pieces {
-        let from = pair.from(half, piece, region);
+    let ask = |piece: Piece| -> Asked<'_, Row> {
+        let from = pair.from(half, &piece, region);
         let sql = if pair.key.is_empty() {
             format!("SELECT ARRAY[{0}]::text[], {0}, count(*) {from} GROUP BY 2", half.digest)
         } else {
             format!("SELECT ARRAY[{}]::text[], {}, 1::bigint {from}", half.key_texts.join(", "), half.digest)
         };
         let what = &what;
-        asked.push(Box::pin(async move { side.rows(&sql, &[], what).await }));
-    }
+        Box::pin(async move { side.rows(&sql, &[], what).await })
+    };
+    let mut asked = stream::iter(side_pieces(side, pair, region)).map(ask).buffer_unordered(side.width());
     let mut digests = Digests::new();
-    for row in try_join_all(asked).await?.iter().flatten() {
-        *digests.entry(row.get(0)).or_default().entry(row.get(1)).or_default() += row.get::<_, i64>(2);
+    while let Some(rows) = asked.try_next().await? {
+        for row in rows {
+            count(&mut digests, row.get(0), row.get(1), row.get(2));
+        }
     }
     Ok(digests)
 }
 
 /// Side against side: what both have goes, the rest is paired by its key.
-fn merged(mut source: Digests, mut target: Digests) -> Wrongs {
+fn merged(source: Digests, mut target: Digests) -> Wrongs {
     let mut found = Wrongs::default();
-    let keys: Vec<Key> = source.keys().chain(target.keys().filter(|key| !source.contains_key(*key))).cloned().collect();
-    for key in keys {
-        let (mut one, mut other) = (source.remove(&key).unwrap_or_default(), target.remove(&key).unwrap_or_default());
+    let total = |rows: &[(String, i64)]| rows.iter().map(|(_, times)| times).sum::<i64>();
+    let mut pair = |key: Key, mut one: Vec<(String, i64)>, mut other: Vec<(String, i64)>| {
+        let twice = total(&one) > 1 || total(&other) > 1;
         for (digest, here) in &mut one {
-            if let Some(there) = other.get_mut(digest) {
+            if let Some((_, there)) = other.iter_mut().find(|(known, _)| known == digest) {
                 let both = (*here).min(*there);
                 *here -= both;
                 *there -= both;
             }
         }
-        let (here, there) = (one.values().sum::<i64>(), other.values().sum::<i64>());
+        let (here, there) = (total(&one), total(&other));
         let changed = here.min(there);
         for (fault, times) in
             [(Fault::Changed, changed), (Fault::Missing, here - changed), (Fault::Extra, there - changed)]
         {
             if times > 0 {
-                found.push(Wrong { fault, key: key.clone(), times });
+                found.push(Wrong { fault, key: key.clone(), times, twice });
             }
         }
+    };
+    for (key, one) in source {
+        let other = target.remove(&key).unwrap_or_default();
+        pair(key, one, other);
     }
+    target.into_iter().for_each(|(key, other)| pair(key, Vec::new(), other));
     found
 }
 
@@ -275,7 +293,7 @@ mod tests {
     fn side(rows: &[(&str, &str, i64)]) -> Digests {
         let mut side = Digests::new();
         for (key, digest, times) in rows {
-            *side.entry(vec![Some((*key).to_owned())]).or_default().entry((*digest).to_owned()).or_default() += times;
+            count(&mut side, vec![Some((*key).to_owned())], (*digest).to_owned(), *times);
         }
         side
     }
@@ -289,5 +307,6 @@ mod tests {
         assert_eq!(found.counts, [1, 3, 1]);
         let told: Vec<_> = found.rows.iter().map(|row| (row.fault, row.key[0].clone().unwrap(), row.times)).collect();
         assert!(told.contains(&(Fault::Changed, "2".into(), 1)) && told.contains(&(Fault::Missing, "5".into(), 2)));
+        assert!(found.rows.iter().all(|row| row.twice == (row.key[0].as_deref() == Some("5"))));
     }
 }

@@ -1,5 +1,5 @@
-//! What hangs on tables and schemas beside rows: indexes, constraints, triggers, views, sequences, types, functions, policies. Each is
-//! a name and a definition as the server prints it.
+//! What hangs on tables and schemas beside rows: indexes, constraints, triggers and rules, views, sequences, types, functions, policies,
+//! what a table inherits from. Each is a name and a definition as the server prints it.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::base::Failure;
 /// What kind of thing it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Aspect {
-    /// A table that only one side has.
+    /// A table that only one side has, or that inherits from others.
     Table,
     /// Columns: there, type, nullability, collation.
     Column,
@@ -23,7 +23,7 @@ pub enum Aspect {
     Constraint,
     /// Indexes, and whether they are valid.
     Index,
-    /// Triggers, and whether they fire.
+    /// Triggers, those of foreign keys included, and whether they fire; rules.
     Trigger,
     /// Row-level security and its policies.
     Policy,
@@ -31,9 +31,9 @@ pub enum Aspect {
     View,
     /// Sequences and who owns them; their values are another check's.
     Sequence,
-    /// Enums, domains, composite types.
+    /// Enums, domains, composite types, ranges, collations.
     Type,
-    /// Functions and procedures.
+    /// Functions, procedures and aggregates.
     Function,
     /// Large objects, which no replication carries.
     LargeObjects,
@@ -103,8 +103,6 @@ fn statement(version: u32) -> String {
     let tables = format!(
         "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE {USERS} AND NOT c.relispartition AND {own_table}"
     );
-    let procedures =
-        if version >= 110_000 { "p.prokind IN ('f', 'p')" } else { "NOT p.proisagg AND NOT p.proiswindow" };
     let body =
         if version >= 140_000 { "coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc)" } else { "p.prosrc" };
     // A foreign key to a partitioned table has one more for each partition, which either side may have its own.
@@ -114,7 +112,7 @@ fn statement(version: u32) -> String {
             "SELECT 'index', n.nspname::text, c.relname::text, x.relname::text, pg_catalog.pg_get_indexdef(i.indexrelid) || \
              CASE WHEN i.indisvalid THEN '' ELSE ' (invalid)' END \
              FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid \
-             JOIN pg_catalog.pg_class c ON c.oid = i.indrelid {tables} AND c.relkind IN ('r', 'p') \
+             JOIN pg_catalog.pg_class c ON c.oid = i.indrelid {tables} AND c.relkind IN ('r', 'p', 'm') \
              AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))"
         ),
         format!(
@@ -129,6 +127,23 @@ fn statement(version: u32) -> String {
              CASE t.tgenabled WHEN 'O' THEN '' WHEN 'D' THEN ' (disabled)' WHEN 'A' THEN ' (always)' ELSE ' (replica only)' END \
              FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid {tables} AND NOT t.tgisinternal"
         ),
+        // A foreign key is kept by triggers of the server's, on both its tables.
+        format!(
+            "SELECT 'trigger', n.nspname::text, c.relname::text, 'those of ' || k.conname, \
+             pg_catalog.string_agg(DISTINCT CASE t.tgenabled WHEN 'D' THEN 'disabled' WHEN 'A' THEN 'always' ELSE 'replica only' END, ', ') \
+             FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_constraint k ON k.oid = t.tgconstraint \
+             JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid {tables} AND t.tgisinternal AND t.tgenabled <> 'O' \
+             GROUP BY n.nspname, c.relname, k.conname"
+        ),
+        format!(
+            "SELECT 'trigger', n.nspname::text, c.relname::text, 'rule ' || r.rulename, pg_catalog.pg_get_ruledef(r.oid) || \
+             CASE r.ev_enabled WHEN 'O' THEN '' WHEN 'D' THEN ' (disabled)' WHEN 'A' THEN ' (always)' ELSE ' (replica only)' END \
+             FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class {tables} AND r.rulename <> '_RETURN'"
+        ),
+        format!(
+            "SELECT 'table', n.nspname::text, c.relname::text, 'inherits ' || h.inhparent::regclass::text, 'as number ' || h.inhseqno \
+             FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class c ON c.oid = h.inhrelid {tables} AND c.relkind IN ('r', 'f')"
+        ),
         format!(
             "SELECT 'policy', n.nspname::text, c.relname::text, p.polname::text, pg_catalog.concat_ws(' ', p.polcmd, p.polpermissive, \
              (SELECT pg_catalog.string_agg(r.rolname, ',' ORDER BY r.rolname) FROM pg_catalog.pg_roles r WHERE r.oid = ANY (p.polroles)), \
@@ -140,8 +155,9 @@ fn statement(version: u32) -> String {
              CASE WHEN c.relforcerowsecurity THEN 'forced' ELSE 'enabled' END FROM pg_catalog.pg_class c {tables} AND c.relrowsecurity"
         ),
         format!(
-            "SELECT 'view', n.nspname::text, NULL::text, c.relname::text, CASE c.relkind WHEN 'm' THEN 'materialised: ' ELSE '' END || \
-             pg_catalog.pg_get_viewdef(c.oid) FROM pg_catalog.pg_class c {tables} AND c.relkind IN ('v', 'm')"
+            "SELECT 'view', n.nspname::text, NULL::text, c.relname::text, CASE WHEN c.relkind = 'v' THEN '' \
+             WHEN c.relispopulated THEN 'materialised: ' ELSE 'materialised, not populated: ' END || pg_catalog.pg_get_viewdef(c.oid) || \
+             CASE c.relkind WHEN 'v' THEN coalesce(' with ' || pg_catalog.array_to_string(c.reloptions, ', '), '') ELSE '' END FROM pg_catalog.pg_class c {tables} AND c.relkind IN ('v', 'm')"
         ),
         format!(
             "SELECT 'sequence', n.nspname::text, o.relname::text, c.relname::text, \
@@ -159,10 +175,13 @@ fn statement(version: u32) -> String {
             "SELECT 'type', n.nspname::text, NULL::text, t.typname::text, CASE t.typtype \
              WHEN 'e' THEN 'enum ' || (SELECT pg_catalog.string_agg(pg_catalog.quote_literal(l.enumlabel), ', ' ORDER BY l.enumsortorder) \
                FROM pg_catalog.pg_enum l WHERE l.enumtypid = t.oid) \
-             WHEN 'd' THEN 'domain ' || pg_catalog.format_type(t.typbasetype, t.typtypmod) || CASE WHEN t.typnotnull THEN ' not null' ELSE '' END \
+             WHEN 'd' THEN 'domain ' || pg_catalog.format_type(t.typbasetype, t.typtypmod) || coalesce((SELECT ' collate ' || l.collname \
+               FROM pg_catalog.pg_collation l JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype \
+               WHERE l.oid = t.typcollation AND t.typcollation <> b.typcollation), '') || CASE WHEN t.typnotnull THEN ' not null' ELSE '' END \
                || coalesce(' default ' || t.typdefault, '') || coalesce((SELECT ' ' || pg_catalog.string_agg(pg_catalog.pg_get_constraintdef(k.oid), ' ' \
                ORDER BY k.conname) FROM pg_catalog.pg_constraint k WHERE k.contypid = t.oid AND k.contype = 'c'), '') \
-             WHEN 'r' THEN 'range' \
+             WHEN 'r' THEN 'range' || coalesce((SELECT ' of ' || pg_catalog.format_type(r.rngsubtype, NULL) FROM pg_catalog.pg_range r \
+               WHERE r.rngtypid = t.oid), '') \
              ELSE 'composite ' || coalesce((SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname) || ' ' || \
                pg_catalog.format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a \
                WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped), '') END \
@@ -171,12 +190,25 @@ fn statement(version: u32) -> String {
              WHERE {USERS} AND (t.typtype IN ('e', 'd', 'r') OR t.typtype = 'c' AND c.relkind = 'c') AND {}",
             own("pg_type", "t.oid")
         ),
+        // Columns of later versions are read by way of JSON.
+        format!(
+            "SELECT 'type', n.nspname::text, l.collname::text, 'collation', pg_catalog.concat_ws(' ', l.collprovider, \
+             coalesce(j.j->>'colllocale', j.j->>'colliculocale', l.collcollate), l.collctype, \
+             CASE j.j->>'collisdeterministic' WHEN 'false' THEN 'not deterministic' END) \
+             FROM pg_catalog.pg_collation l JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace \
+             CROSS JOIN LATERAL (SELECT pg_catalog.to_json(l) AS j) j WHERE {USERS} AND {}",
+            own("pg_collation", "l.oid")
+        ),
         format!(
             "SELECT 'function', n.nspname::text, NULL::text, p.proname || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')', \
              pg_catalog.concat_ws(' ', pg_catalog.pg_get_function_result(p.oid), l.lanname, p.provolatile, p.prosecdef, p.proisstrict, \
-             pg_catalog.md5({body} || coalesce(p.probin, ''))) \
+             pg_catalog.md5({body} || coalesce(p.probin, '')), \
+             CASE WHEN p.pronargdefaults > 0 THEN '(' || pg_catalog.pg_get_function_arguments(p.oid) || ')' END, \
+             'set ' || pg_catalog.array_to_string(p.proconfig, ', '), \
+             (SELECT pg_catalog.concat_ws(' ', 'over', g.aggtransfn, g.aggfinalfn, pg_catalog.format_type(g.aggtranstype, NULL), g.agginitval) \
+               FROM pg_catalog.pg_aggregate g WHERE g.aggfnoid = p.oid)) \
              FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
-             JOIN pg_catalog.pg_language l ON l.oid = p.prolang WHERE {USERS} AND {procedures} AND {}",
+             JOIN pg_catalog.pg_language l ON l.oid = p.prolang WHERE {USERS} AND {}",
             own("pg_proc", "p.oid")
         ),
     ];

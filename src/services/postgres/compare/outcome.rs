@@ -25,6 +25,8 @@ pub struct Differs {
     pub first: Vec<Difference>,
     /// Rows that changed at the source during every look at them.
     pub undecided: usize,
+    /// They may only have been late, and without a key nobody can look at them again.
+    pub may_be_late: bool,
 }
 
 /// Everything.

@@ -30,6 +30,9 @@ const PIECES: f64 = 1_000.0;
 const BUCKET: f64 = 4_096.0;
 /// Bits of the buckets of one table at most, by which our own memory is bounded.
 const BITS: u32 = 12;
+/// Columns of a table from which on its rows are hashed by text: each column's hash is nested in the next one's, and the server's
+/// parser takes only some thousand of brackets (of nullable bigints, between 800 and 1,100 columns).
+const WIDE: usize = 700;
 /// How far rows may lie out of the key's order (`pg_stats.correlation`) until ranges cost more than they save.
 const ORDERED: f64 = 0.9;
 
@@ -68,6 +71,8 @@ pub(super) struct Half {
     pub rows: f64,
     /// Main storage.
     pub bytes: i64,
+    /// Some of them do not outlive a crash.
+    pub has_unlogged: bool,
 }
 
 /// How the rows of a table are told apart in the first pass.
@@ -118,6 +123,7 @@ impl Pair {
     pub fn new(name: Name, source: &Table, target: &Table, servers: Servers, mode: Mode, nonce: Nonce) -> Self {
         let both = source.columns.iter().filter_map(|one| Some((one, target.column(&one.name)?)));
         let both: Vec<(&Column, &Column)> = both.collect();
+        let mode = if both.len() > WIDE { Mode::Text } else { mode };
         let key = if source.key.iter().all(|name| both.iter().any(|(one, _)| one.name == *name)) {
             source.key.clone()
         } else {
@@ -127,7 +133,8 @@ impl Pair {
             let seen = |pair: &(&'_ Column, &'_ Column)| {
                 let alike = pair.0.base == pair.1.base;
                 let nullable = !(pair.0.not_null && pair.1.not_null);
-                (pick(*pair).clone(), alike, nullable)
+                let has_cast = pair.0.has_cast || pair.1.has_cast;
+                (Column { has_cast, ..pick(*pair).clone() }, alike, nullable)
             };
             let columns: Vec<(Column, bool, bool)> = both.iter().map(seen).collect();
             half(table, &columns, &key, version, servers.exact_floats, mode, nonce)
@@ -241,6 +248,7 @@ fn half(
         digest: hash::digest(&all, nonce.row),
         rows: table.rows(),
         bytes: table.bytes(),
+        has_unlogged: table.has_unlogged,
         row,
     }
 }

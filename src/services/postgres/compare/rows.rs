@@ -80,7 +80,8 @@ pub(super) async fn rows(
     let open = |known: &[Option<Sum>]| (0..pairs.len()).filter(|at| known[*at].is_none()).collect::<Vec<usize>>();
     let (open_source, open_target) = (open(&known_source), open(&known_target));
     let weigh = |open: &[usize], which| open.iter().map(|at| pairs[*at].half(which).rows).sum::<f64>();
-    let wanted = weigh(&open_source, Which::Source) + weigh(&open_target, Which::Target);
+    // An empty sum is -0.
+    let wanted = weigh(&open_source, Which::Source) + weigh(&open_target, Which::Target) + 0.0;
     let way = Way { wanted, done: Mutex::new(0.0), begun: Instant::now() };
     let (mut one, mut other) = try_join!(
         added(compare, source, pairs, &open_source, &way, cx),

@@ -46,14 +46,11 @@ pub(super) fn unlike(
     versions_differ: bool,
 ) -> Vec<Unlike> {
     let mut found = Found { unlike: Vec::new(), versions_differ };
+    lonely(source, target).into_iter().for_each(|(aspect, words)| found.add(aspect, words));
     for (name, one) in &source.tables {
-        match target.tables.get(name) {
-            Some(other) => tables(&mut found, name, one, other),
-            None => found.add(Aspect::Table, format!("table {name} is missing at the target")),
+        if let Some(other) = target.tables.get(name) {
+            tables(&mut found, name, one, other);
         }
-    }
-    for name in target.tables.keys().filter(|name| !source.tables.contains_key(name)) {
-        found.add(Aspect::Table, format!("table {name} is extra at the target"));
     }
     objects(&mut found, (source, source_objects), (target, target_objects));
     if source.large_objects != target.large_objects {
@@ -66,6 +63,23 @@ pub(super) fn unlike(
     found.unlike
 }
 
+/// Tables and columns that only one side has, so that nobody compares what they hold.
+pub(super) fn lonely(source: &Catalog, target: &Catalog) -> Vec<(Aspect, String)> {
+    let mut lonely = Vec::new();
+    for (one, other, word) in [(source, target, "missing"), (target, source, "extra")] {
+        for (name, table) in &one.tables {
+            let Some(there) = other.tables.get(name) else {
+                lonely.push((Aspect::Table, format!("table {name} is {word} at the target")));
+                continue;
+            };
+            let columns = table.columns.iter().filter(|column| there.column(&column.name).is_none());
+            let words = |column: &Column| format!("column {name}.{} is {word} at the target", plain(&column.name));
+            lonely.extend(columns.map(|column| (Aspect::Column, words(column))));
+        }
+    }
+    lonely
+}
+
 fn tables(found: &mut Found, name: &Name, source: &Table, target: &Table) {
     if source.persistence != target.persistence {
         let word = |table: &Table| if table.persistence == "u" { "unlogged" } else { "logged" };
@@ -76,13 +90,9 @@ fn tables(found: &mut Found, name: &Name, source: &Table, target: &Table) {
     }
     for column in &source.columns {
         let shown = format!("{name}.{}", plain(&column.name));
-        match target.column(&column.name) {
-            Some(other) => columns(found, &shown, column, other),
-            None => found.add(Aspect::Column, format!("column {shown} is missing at the target")),
+        if let Some(other) = target.column(&column.name) {
+            columns(found, &shown, column, other);
         }
-    }
-    for column in target.columns.iter().filter(|column| source.column(&column.name).is_none()) {
-        found.add(Aspect::Column, format!("column {name}.{} is extra at the target", plain(&column.name)));
     }
 }
 

@@ -62,10 +62,12 @@ pub(super) struct Moment {
     /// Transactions that are over and in progress, as `txid_current_snapshot` has it, with what tells this server's life
     /// from another one's. Equal texts: nobody has committed anything in between.
     pub snapshot: String,
-    /// Where the log was, after the snapshot.
+    /// Where the log was, after the snapshot: bytes from its beginning.
     pub lsn: String,
     /// The encoding of the database.
     pub encoding: String,
+    /// Which database it is: when its server began, and its number there.
+    pub database: String,
 }
 
 /// A server, open for comparing.
@@ -98,6 +100,8 @@ fn settings(spec: &Spec, version: u32, floats: i32) -> String {
         "lc_monetary = 'C'".into(),
         "xmloption = 'content'".into(),
         "quote_all_identifiers = off".into(),
+        "array_nulls = on".into(),
+        "standard_conforming_strings = on".into(),
         // A policy that hides rows is an error then, in place of fewer rows.
         "row_security = off".into(),
         format!("statement_timeout = {limit}"),
@@ -153,8 +157,8 @@ impl Side {
         let sql = format!("SELECT {}, {export}", moment(server.in_recovery));
         let rows = ask(leader, &sql, &[], "taking a snapshot").await?;
         let row = rows.first().ok_or_else(|| Failure::new(Class::FailedNothingDone, "no snapshot"))?;
-        let moment = Moment { snapshot: row.get(0), lsn: row.get(1), encoding: row.get(2) };
-        let snapshot: String = row.get(3);
+        let moment = Moment { snapshot: row.get(0), lsn: row.get(1), encoding: row.get(2), database: row.get(3) };
+        let snapshot: String = row.get(4);
         let import = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET TRANSACTION SNAPSHOT '{}'; {set}",
             snapshot.replace('\'', "''")
@@ -209,8 +213,8 @@ impl Side {
         each(&self.sessions, &begin).await.map_err(|failure| named(self.which, failure))
     }
 
-    /// Ends the transactions; what the server knows then.
-    pub async fn over(&self) -> Result<String, Failure> {
+    /// Ends the transactions; what the server knows then, and how many transactions that write are open.
+    pub async fn over(&self) -> Result<(String, i64), Failure> {
         let end = async {
             each(&self.sessions, "COMMIT").await?;
             self.now().await
@@ -218,11 +222,14 @@ impl Side {
         end.await.map_err(|failure| named(self.which, failure))
     }
 
-    async fn now(&self) -> Result<String, Failure> {
-        let Some(leader) = self.sessions.first() else { return Ok(String::new()) };
+    async fn now(&self) -> Result<(String, i64), Failure> {
+        let Some(leader) = self.sessions.first() else { return Ok(<_>::default()) };
+        // Before the snapshot: who ends in between is seen there.
+        let open = ask(leader, WRITING, &[], "counting who writes").await?;
         let sql = format!("SELECT {}", moment(leader.server().in_recovery));
         let rows = ask(leader, &sql, &[], "reading the transactions").await?;
-        Ok(rows.first().map(|row| row.get(0)).unwrap_or_default())
+        let text = rows.first().map(|row| row.get(0)).unwrap_or_default();
+        Ok((text, open.first().map_or(0, |row| row.get(0))))
     }
 
     /// Reads something in a snapshot of its own, with the settings; where the log was after it.
@@ -262,6 +269,17 @@ async fn each(sessions: &[Session], sql: &str) -> Result<(), Failure> {
     try_join_all(all).await.map(drop)
 }
 
+/// Transactions that have written and are not over hold a lock on their own number. A snapshot's text does not list the ones that are
+/// younger than all that are over.
+const WRITING: &str = "SELECT count(DISTINCT l.virtualtransaction) FROM pg_catalog.pg_locks l \
+    WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted";
+
+/// The server's life: when it began, and its own processes, which are all others after a crash that it recovered from by itself.
+/// Everybody may see their numbers.
+const LIFE: &str = "extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text || coalesce((\
+    SELECT ' of ' || pg_catalog.string_agg(a.pid::text, ',' ORDER BY a.pid) FROM pg_catalog.pg_stat_get_activity(NULL) a \
+    WHERE a.datid IS NULL AND a.usesysid IS NULL), '')";
+
 /// `txid_current_snapshot` is in every version, `pg_current_snapshot` since 13. On a standby it does not list what is in progress:
 /// there no two moments are known to be alike.
 fn moment(standby: bool) -> String {
@@ -270,8 +288,21 @@ fn moment(standby: bool) -> String {
     } else {
         ("pg_current_wal_insert_lsn()", "")
     };
+    let lsn = written(lsn);
     format!(
-        "pg_catalog.txid_current_snapshot()::text || ' since ' || extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text{apart}, \
-         coalesce(pg_catalog.{lsn}::text, '0/0'), pg_catalog.getdatabaseencoding()::text"
+        "pg_catalog.txid_current_snapshot()::text || ' since ' || {LIFE}{apart}, \
+         coalesce({lsn}::text, '0'), pg_catalog.getdatabaseencoding()::text, \
+         extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text || (SELECT ' ' || d.oid::text FROM pg_catalog.pg_database d \
+         WHERE d.datname = pg_catalog.current_database())"
+    )
+}
+
+/// A place in the log as bytes from its beginning, without the header of a page that holds nothing yet: the next record will be put
+/// behind it, but nothing is ever confirmed there before. So it stands after every switch of a segment while nobody writes.
+fn written(lsn: &str) -> String {
+    format!(
+        "(SELECT w.at - CASE WHEN w.at % pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size')) = 40 THEN 40 \
+         WHEN w.at % pg_catalog.current_setting('wal_block_size')::int = 24 THEN 24 ELSE 0 END \
+         FROM (SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.{lsn}, '0/0') AS at) w)"
     )
 }

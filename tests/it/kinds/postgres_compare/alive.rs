@@ -13,7 +13,7 @@ use gonogo::base::Class;
 use super::{KIND, both, check, look, look_with, services, text};
 use crate::{
     kinds::contract::env,
-    postgres::{Database, pair, unique},
+    postgres::{Cluster, Database, pair, target, unique},
 };
 
 const ROWS: &str =
@@ -91,6 +91,109 @@ async fn a_source_that_is_written_to_is_compared_behind_a_marker() {
     assert!(writer.await.unwrap() > 10, "nothing was written");
 }
 
+/// A table that is not compared is written to all the time.
+fn busy(client: tokio_postgres::Client) -> (Arc<AtomicBool>, tokio::task::JoinHandle<()>) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let writer = tokio::spawn(async move {
+        while !stopped.load(Ordering::Relaxed) {
+            client.execute("INSERT INTO busy DEFAULT VALUES", &[]).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    (stop, writer)
+}
+
+/// Lateness makes no second row of one, however busy the source is; and where it could be lateness, that is said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_is_there_twice_is_not_excused() {
+    let (source, target) = pair("twice").await;
+    let more = "CREATE TABLE busy (id serial PRIMARY KEY); CREATE TABLE broken (id int PRIMARY KEY, v int); \
+        CREATE TABLE loose (v int);";
+    source.sql(&format!("{more} CREATE TABLE t (id int PRIMARY KEY, v int)")).await;
+    target.sql(&format!("{more} CREATE TABLE t (id int NOT NULL, v int)")).await;
+    for table in ["t", "broken"] {
+        source.sql(&format!("INSERT INTO {table} SELECT g, g FROM generate_series(1, 10) g")).await;
+    }
+    source.sql("INSERT INTO loose VALUES (1), (2)").await;
+    subscribed(&source, &target).await;
+    target.sql("INSERT INTO t SELECT * FROM t; DELETE FROM loose WHERE v = 2").await;
+    // An index that misses a row.
+    target.sql("UPDATE pg_index SET indisready = false WHERE indexrelid = 'broken_pkey'::regclass").await;
+    target.sql("INSERT INTO broken VALUES (5, 5)").await;
+    target.sql("UPDATE pg_index SET indisready = true WHERE indexrelid = 'broken_pkey'::regclass").await;
+    let (stop, writer) = busy(source.client().await);
+    let services = services(env());
+    let of = async |rest: &str| {
+        let (seen, _) = look(&services, &text(&source, &target, &format!("marker_wait = \"60s\"\n{rest}"))).await;
+        seen.map_err(|failure| failure.message).map(|seen| seen.line)
+    };
+    let twice = of("tables = [\"t\"]\nignore = [\"constraint\", \"column\"]").await;
+    let broken = of("tables = [\"broken\"]").await;
+    let loose = of("tables = [\"loose\"]").await;
+    stop.store(true, Ordering::Relaxed);
+    writer.await.unwrap();
+    assert_eq!(twice, Err("1 of 1 table differs: public.t: 10 extra".into()));
+    assert_eq!(broken, Err("1 of 1 table differs: public.broken: 1 extra".into()));
+    assert!(loose.as_ref().unwrap_err().contains("1 missing (provisional: "), "{loose:?}");
+}
+
+/// After a switch of the log's segment nothing is written, as when the source is frozen: it has all been confirmed.
+#[tokio::test]
+async fn an_idle_source_is_reached_after_its_log_went_to_a_new_segment() {
+    // It ends with this process.
+    let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(&["autovacuum=off"])));
+    let (source, target) = (cluster.database("idle").await, target().database("idle").await);
+    source.sql(ROWS).await;
+    target.sql("CREATE TABLE t (id int PRIMARY KEY, v text)").await;
+    subscribed(&source, &target).await;
+    let services = services(env());
+    let with = text(&source, &target, "marker_wait = \"5s\"");
+    for _ in 0..3 {
+        source.sql("CHECKPOINT").await;
+        source.sql("SELECT pg_switch_wal()").await;
+        let (seen, _) = look(&services, &with).await;
+        let seen = seen.unwrap_or_else(|failure| panic!("{failure:?}"));
+        assert!(seen.line.starts_with("1 table with 2000 rows agrees"), "{}", seen.line);
+    }
+}
+
+/// A crash empties unlogged tables, and no transaction says so.
+#[tokio::test]
+async fn nothing_is_remembered_over_a_crash() {
+    let (one, other) = (Cluster::start(&["autovacuum=off"]), Cluster::start(&["autovacuum=off"]));
+    for cluster in [&one, &other] {
+        let make = "CREATE UNLOGGED TABLE u (id int PRIMARY KEY); INSERT INTO u SELECT generate_series(1, 99); \
+            CREATE TABLE logged (id int PRIMARY KEY); INSERT INTO logged VALUES (1)";
+        cluster.client("postgres").await.batch_execute(make).await.unwrap();
+        cluster.client("postgres").await.batch_execute("CHECKPOINT").await.unwrap();
+    }
+    let services = services(env());
+    let with = format!("source = \"{}\"\ntarget = \"{}\"", one.url("postgres"), other.url("postgres"));
+    let same = check(KIND, &with, &services);
+    let remembered = async || look_with(&*same).await.0.unwrap().evidence["remembered"].as_u64().unwrap();
+    assert_eq!([remembered().await, remembered().await], [0, 1], "an unlogged table is never remembered");
+    let victim = other.client("postgres").await;
+    let process: i32 = victim.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    let killed = std::process::Command::new("kill").args(["-9", &process.to_string()]).status().unwrap();
+    assert!(killed.success());
+    let until = tokio::time::Instant::now() + Duration::from_secs(60);
+    let empty = async || {
+        let (client, connection) = tokio_postgres::connect(&other.url("postgres"), tokio_postgres::NoTls).await.ok()?;
+        tokio::spawn(connection);
+        let rows: i64 = client.query_one("SELECT count(*) FROM u", &[]).await.ok()?.get(0);
+        (rows == 0).then_some(())
+    };
+    while empty().await.is_none() {
+        assert!(tokio::time::Instant::now() < until, "the server is not back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (failure, _) = look_with(&*same).await;
+    assert_eq!(failure.unwrap_err().message, "1 of 2 tables differs: public.u: 99 missing");
+    one.client("postgres").await.batch_execute("DELETE FROM u").await.unwrap();
+    assert_eq!(remembered().await, 0, "the crash is seen in what was logged, too");
+}
+
 /// A subscription that stands still is behind: that is said, and nothing is compared before it has caught up.
 #[tokio::test]
 async fn a_target_that_is_behind_is_not_compared() {
@@ -143,6 +246,16 @@ async fn it_remembers_while_nobody_has_committed_anything() {
     failure.unwrap_err();
     other.client("postgres").await.batch_execute("UPDATE t SET v = 'v' WHERE id = 77").await.unwrap();
     assert_eq!(remembered().await, 0);
+    // What a transaction has written and not committed is in no comparison.
+    let is_final = check(KIND, &format!("{with}\nfinal = true"), &services);
+    look_with(&*is_final).await.0.unwrap();
+    let writer = one.client("postgres").await;
+    writer.batch_execute("BEGIN; INSERT INTO t VALUES (5000, 'open')").await.unwrap();
+    let (failure, _) = look_with(&*is_final).await;
+    let failure = failure.unwrap_err();
+    assert!(failure.message.ends_with("1 transaction that writes is open at the source"), "{failure:?}");
+    writer.batch_execute("ROLLBACK").await.unwrap();
+    look_with(&*is_final).await.0.unwrap();
 }
 
 /// Values only where they are asked for; keys always; never more rows than asked.

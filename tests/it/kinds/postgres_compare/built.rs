@@ -69,6 +69,30 @@ const BUILT: &[(&str, &str)] = &[
         "CREATE OR REPLACE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS 'begin return old; end'",
         "function public.stamp(): trigger plpgsql",
     ),
+    ("ALTER TABLE child NO INHERIT parent", "table public.child: inherits public.parent is missing at the target"),
+    (
+        "ALTER TABLE referring DISABLE TRIGGER ALL",
+        "trigger public.referring: those of referring_plain_fkey is extra at the target: disabled",
+    ),
+    (
+        "CREATE RULE away AS ON INSERT TO lone DO INSTEAD NOTHING",
+        "trigger public.lone: rule away is extra at the target",
+    ),
+    ("DROP AGGREGATE added_up(int)", "function public.added_up(integer) is missing at the target"),
+    (
+        "CREATE OR REPLACE FUNCTION given(a int DEFAULT 2) RETURNS int LANGUAGE sql AS 'select a'",
+        "function public.given(a integer): integer sql",
+    ),
+    ("ALTER FUNCTION given(int) SET search_path = pg_catalog", "function public.given(a integer): integer sql"),
+    ("ALTER VIEW seen SET (security_barrier)", "view public.seen:"),
+    ("DROP INDEX kept_id", "index public.kept: kept_id is missing at the target"),
+    ("REFRESH MATERIALIZED VIEW kept WITH NO DATA", "view public.kept: materialised:"),
+    (
+        "DROP COLLATION free; CREATE COLLATION free (provider = icu, locale = 'und-u-ks-level1')",
+        "type public.free: collation:",
+    ),
+    ("DROP DOMAIN sorted; CREATE DOMAIN sorted AS text", "type public.sorted: domain text collate"),
+    ("DROP TYPE span; CREATE TYPE span AS RANGE (subtype = numeric)", "type public.span: range of double precision"),
     ("SELECT lo_create(0)", "0 large objects at the source, 1 at the target"),
 ];
 
@@ -84,6 +108,12 @@ const MAKE: &str = "\
     CREATE TRIGGER stamp BEFORE UPDATE ON plain FOR EACH ROW EXECUTE FUNCTION stamp();
     CREATE VIEW seen AS SELECT id FROM plain;
     CREATE SEQUENCE apart;
+    CREATE TABLE parent (id int); CREATE TABLE child (more int) INHERITS (parent);
+    CREATE AGGREGATE added_up(int) (sfunc = int4pl, stype = int4);
+    CREATE FUNCTION given(a int DEFAULT 1) RETURNS int LANGUAGE sql AS 'select a';
+    CREATE MATERIALIZED VIEW kept AS SELECT 1 AS id; CREATE UNIQUE INDEX kept_id ON kept (id);
+    CREATE COLLATION free (provider = icu, locale = 'und-u-ks-level1', deterministic = false);
+    CREATE DOMAIN sorted AS text COLLATE \"C\"; CREATE TYPE span AS RANGE (subtype = float8);
     INSERT INTO plain VALUES (1, 'a', 1.5, 'ok', 'x'), (2, 'b', 2, 'sad', 'y'); INSERT INTO doubled VALUES (1)";
 
 /// One database pair for all: each change is made in a transaction of a copy, that is, in a database made from a template.
@@ -151,6 +181,91 @@ async fn what_is_not_compared_is_said() {
     look(&services, &text(&source, &target, "except = [\"public.t\"]")).await.0.unwrap();
     look(&services, &text(&source, &target, "tables = [\"p*\"]")).await.0.unwrap();
     look(&services, &text(&source, &target, "schemas = [\"public\"]")).await.0.unwrap_err();
+}
+
+/// A name that fits nothing is no table that agrees, and what only one side has is not passed over in silence.
+#[tokio::test]
+async fn what_is_compared_with_nothing_is_said() {
+    let (source, target) = pair("unfit").await;
+    both(
+        &source,
+        &target,
+        "CREATE TABLE orders (id int PRIMARY KEY); CREATE TABLE users (id int PRIMARY KEY); CREATE SCHEMA app",
+    )
+    .await;
+    source
+        .sql("ALTER TABLE orders ADD email text; INSERT INTO orders VALUES (1, 'x'); CREATE TABLE app.lone (id int)")
+        .await;
+    target.sql("INSERT INTO orders VALUES (1)").await;
+    let services = services(env());
+    for (rest, pattern) in [
+        ("schema = false\ntables = [\"orders\", \"user\"]", "user"),
+        ("schema = false\nschemas = [\"public\", \"ap\"]", "ap"),
+        ("schema = false\nschemas = [\"public\"]\ntables = [\"users\", \"app.*\"]", "app.*"),
+    ] {
+        let (failure, _) = look(&services, &text(&source, &target, rest)).await;
+        let failure = failure.unwrap_err();
+        assert_eq!(failure.class, Class::NotYet, "{failure:?}");
+        assert_eq!(failure.message, format!("no data: nothing fits `{pattern}`"));
+    }
+    let (seen, lines) = look(&services, &text(&source, &target, "schema = false")).await;
+    let seen = seen.unwrap();
+    assert!(seen.line.contains("; 2 left out"), "{}", seen.line);
+    for said in ["column public.orders.email is missing at the target", "table app.lone is missing at the target"] {
+        assert!(lines.contains(&format!("not compared: {said}")), "{said}: {lines:?}");
+    }
+}
+
+/// Two addresses of one database are no two databases.
+#[tokio::test]
+async fn a_database_is_not_compared_with_itself() {
+    let source = crate::postgres::database("itself").await;
+    source.sql("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let there = source.url().replace("127.0.0.1", "localhost");
+    let (failure, _) = look(&services(env()), &format!("source = \"{}\"\ntarget = \"{there}\"", source.url())).await;
+    let failure = failure.unwrap_err();
+    assert_eq!(failure.class, Class::Misconfigured, "{failure:?}");
+    assert_eq!(failure.message, "source and target are the same database");
+}
+
+/// Settings of a database that change how statements are read do not change ours.
+#[tokio::test]
+async fn odd_settings_do_not_stop_it() {
+    let (source, target) = pair("settings").await;
+    both(&source, &target, "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, NULL)").await;
+    for setting in ["array_nulls", "standard_conforming_strings"] {
+        target.sql(&format!("ALTER DATABASE \"{}\" SET {setting} = off", target.name)).await;
+    }
+    let services = services(env());
+    look(&services, &text(&source, &target, "")).await.0.unwrap();
+    target.sql("UPDATE t SET v = 'x'").await;
+    let (_, lines) = look(&services, &text(&source, &target, "")).await;
+    assert!(lines.contains(&"public.t: changed id=1 (v)".to_owned()), "{lines:?}");
+}
+
+/// `SQL_ASCII` takes any bytes; they are compared as they are.
+#[tokio::test]
+async fn bytes_of_no_encoding_are_compared() {
+    let name = crate::postgres::unique("ascii");
+    let clusters = [crate::postgres::source(), crate::postgres::target()];
+    let make = "CREATE TABLE t (id int PRIMARY KEY, v text); \
+        INSERT INTO t SELECT g, convert_from('\\xff'::bytea, 'SQL_ASCII') FROM generate_series(1, 9) g";
+    for cluster in clusters {
+        let create =
+            format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'");
+        cluster.client("postgres").await.batch_execute(&create).await.unwrap();
+        cluster.client(&name).await.batch_execute(make).await.unwrap();
+    }
+    let services = services(env());
+    let with = format!("source = \"{}\"\ntarget = \"{}\"", clusters[0].url(&name), clusters[1].url(&name));
+    look(&services, &with).await.0.unwrap();
+    let change = "UPDATE t SET v = convert_from('\\xfe'::bytea, 'SQL_ASCII') WHERE id = 5";
+    clusters[1].client(&name).await.batch_execute(change).await.unwrap();
+    let (failure, lines) = look(&services, &with).await;
+    assert!(lines.contains(&"public.t: changed id=5 (v)".to_owned()), "{failure:?} {lines:?}");
+    for cluster in clusters {
+        let _ = cluster.client("postgres").await.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
+    }
 }
 
 /// Rows that a role may not see are no rows that are the same.

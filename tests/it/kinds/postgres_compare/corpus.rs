@@ -12,6 +12,12 @@ pub const TYPES_NEED: &str = "\
     CREATE DOMAIN positive AS numeric(10, 2) CHECK (VALUE > 0);
     CREATE DOMAIN word AS text COLLATE \"C\";
     CREATE DOMAIN big AS bigint;
+    CREATE TYPE flat AS ENUM ('sad', 'ok');
+    CREATE DOMAIN flat_domain AS flat;
+    CREATE FUNCTION flatten(flat) RETURNS text LANGUAGE sql IMMUTABLE AS $$SELECT 'x'$$;
+    CREATE FUNCTION unflatten(text) RETURNS flat LANGUAGE sql IMMUTABLE AS $$SELECT NULL::s.flat$$;
+    CREATE CAST (flat AS text) WITH FUNCTION flatten(flat);
+    CREATE CAST (text AS flat) WITH FUNCTION unflatten(text);
     CREATE COLLATION unaccented (provider = icu, locale = 'und-u-ks-level1', deterministic = false);";
 
 pub const TYPED: &[Typed] = &[
@@ -52,6 +58,8 @@ pub const TYPED: &[Typed] = &[
     ("t_json", "json", "'{\"a\": 1, \"b\": 2}'", "'{\"b\": 2, \"a\": 1}'"),
     ("t_jsonb", "jsonb", "'{\"a\": 1, \"b\": null}'", "'{\"a\": -1, \"b\": null}'"),
     ("t_xml", "xml", "'<a>1</a>'", "'<a>1 </a>'"),
+    ("t_enum_with_a_cast", "flat", "'sad'", "'ok'"),
+    ("t_domain_with_a_cast", "flat_domain", "'sad'", "'ok'"),
     ("t_uuid", "uuid", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12'"),
     ("t_array_bounds", "integer[]", "'{1,2}'", "'[2:3]={1,2}'"),
     ("t_array_null", "text[]", "ARRAY['a', NULL]", "ARRAY['a', 'NULL']"),
@@ -250,6 +258,31 @@ pub const BUILT: &[Built] = &[
         plant: "INSERT INTO s.many_without_key VALUES (7, 'b'), (7, 'b'); DELETE FROM s.many_without_key WHERE ctid = (SELECT min(ctid) FROM s.many_without_key WHERE a = 8)",
         counts: [0, 1, 2],
         shown: &["missing row=", "× 2"],
+    },
+    Built {
+        // As it arrives by logical replication, which sends what clients read.
+        name: "s.declared",
+        source: "CREATE TABLE s.declared (id int PRIMARY KEY, v xml); INSERT INTO s.declared VALUES (1, '<?xml version=\"1.0\" encoding=\"UTF-8\"?><a>1</a>'), (2, NULL)",
+        target: "CREATE TABLE s.declared (id int PRIMARY KEY, v xml); INSERT INTO s.declared VALUES (1, '<a>1</a>'), (2, NULL)",
+        plant: "UPDATE s.declared SET v = '<a>2</a>' WHERE id = 1; DELETE FROM s.declared WHERE id = 2; INSERT INTO s.declared VALUES (3)",
+        counts: [1, 1, 1],
+        shown: &["changed id=1 (v)", "missing id=2", "extra id=3"],
+    },
+    Built {
+        name: "s.key_with_a_cast",
+        source: "CREATE TABLE s.key_with_a_cast (m s.flat PRIMARY KEY, v int); INSERT INTO s.key_with_a_cast VALUES ('sad', 1), ('ok', 2)",
+        target: "",
+        plant: "UPDATE s.key_with_a_cast SET v = 3 WHERE m = 'ok'; DELETE FROM s.key_with_a_cast WHERE m = 'sad'",
+        counts: [1, 1, 0],
+        shown: &["changed m=ok (v)", "missing m=sad"],
+    },
+    Built {
+        name: "s.wide",
+        source: "DO $$ BEGIN EXECUTE (SELECT 'CREATE TABLE s.wide (id int PRIMARY KEY, ' || string_agg('c' || g || ' bigint', ', ') || ')' FROM generate_series(1, 1100) g); END $$; INSERT INTO s.wide (id, c7) VALUES (1, 7), (2, 7), (3, NULL)",
+        target: "",
+        plant: "UPDATE s.wide SET c1099 = 0 WHERE id = 1; DELETE FROM s.wide WHERE id = 2; INSERT INTO s.wide (id) VALUES (4)",
+        counts: [1, 1, 1],
+        shown: &["changed id=1 (c1099)", "missing id=2", "extra id=4"],
     },
     Built {
         name: "s.no_columns",

@@ -3,7 +3,11 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use gonogo::{base::Class, plan::Check, services::Services};
+use gonogo::{
+    base::{Class, Failure},
+    plan::{Check, Seen},
+    services::Services,
+};
 use tokio::time::Instant;
 
 use super::{KIND, check, look, services, text};
@@ -147,4 +151,23 @@ async fn a_slow_line_is_right_and_a_cut_one_is_no_data() {
     }
     let attempt = attempt_of(Duration::from_secs(60), BTreeMap::new());
     assert_eq!(same.check(&attempt.cx).await.unwrap_err().message, "1 of 1 table differs: public.t: 1 changed");
+}
+
+/// A look that its deadline ends from within has no data, and hides nothing of what the one before it had found.
+#[tokio::test]
+async fn what_was_found_before_the_deadline_is_told_there() {
+    for cut in ["no data: source: no answer to reading keys of public.t from a server in time", "timed out"] {
+        let attempt = attempt_of(Duration::from_millis(300), BTreeMap::new());
+        let (cx, looks) = (&attempt.cx, std::cell::Cell::new(0));
+        let look = || async {
+            looks.set(looks.get() + 1);
+            if looks.get() == 1 {
+                return Err::<Seen, Failure>(Failure::new(Class::NotYet, "1 of 1 table differs"));
+            }
+            tokio::time::sleep_until(cx.deadline).await;
+            Err(Failure::new(Class::NotYet, cut))
+        };
+        let failure = cx.poll(Duration::from_millis(50), look).await.unwrap_err();
+        assert_eq!((failure.message.as_str(), looks.get()), ("timed out: 1 of 1 table differs", 2));
+    }
 }
