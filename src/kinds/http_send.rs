@@ -65,10 +65,11 @@ the answer, as for `http.check`). Redirects are not followed. Secrets stand alon
 `body`, `form`, and anywhere in `body_json`; `{{token}}` and `{{step}}` are filled in.
 
 The attempt's token is sent as `Idempotency-Key` (or in the header that `idempotency_key` names): an attempt whose outcome
-nobody knows is sent again with the same token, so that a server that knows the header does it once.
+nobody knows is sent again with the same token, so that a server that knows the header does it once. An attempt whose end is
+known is followed by one with a new token.
 
 What an answer proves: 401, 403 and 407 are denied; 400 and other 4xx are refused, nothing done; 408 and 5xx but 501 and 505
-prove nothing: outcome unknown; a redirect by 301, 307 or 308 was not done, by 302 or 303 it may have been. A success that is not
+prove nothing: outcome unknown, and so does 409 where it was sent again (the first may still be worked on); a redirect by 301, 307 or 308 was not done, by 302 or 303 it may have been. A success that is not
 as expected has failed: something was done, and somebody has to look. No answer after a byte was sent: outcome unknown.
 
 What it did is opaque: give it a `probe`, a check that only reads. Green says done; looked and not so says not done; no data
@@ -132,7 +133,8 @@ impl HttpSend {
         let reply = once::send(cx, &line, &request).await.map_err(|failure| self.told(failure))?;
         let answer = Answer::new(&reply);
         if let Err(failure) = self.expect.judge(&answer, &values) {
-            return Err(self.told(Failure { class: proves(&reply), ..retry_after(failure, &reply) }));
+            let class = proves(&reply, cx.again);
+            return Err(self.told(Failure { class, ..retry_after(failure, &reply) }));
         }
         let (status, took) = (reply.status.as_u16(), ms(reply.took));
         let from = spoken(reply.address, reply.version);
@@ -150,9 +152,11 @@ impl HttpSend {
 }
 
 /// What is known of the world after an answer that was not expected (RFC 9110, section 15).
-fn proves(reply: &Reply) -> Class {
+fn proves(reply: &Reply, again: bool) -> Class {
     match reply.status.as_u16() {
         200..=299 => Class::Failed,
+        // The first one is still being worked on, or was done (the header's draft).
+        409 if again => Class::Unknown,
         401 | 403 | 407 => Class::Denied,
         425 | 429 => Class::FailedNothingDone,
         301 | 307 | 308 | 501 | 505 => Class::Refused,

@@ -110,6 +110,12 @@ async fn classes_say_what_is_known() {
         assert_eq!(failure.class, class, "{code}: {failure:?}");
         assert!(failure.message.contains(&format!("status {code}")), "{failure:?}");
     }
+    // Sent again: the first one is there, or still being worked on.
+    let mut again = attempt();
+    again.cx.again = true;
+    let send = sends(&services, &format!("url = \"{}/409\"", nginx.url(0)));
+    let failure = send.apply(&again.cx, &Json::Null).await.unwrap_err();
+    assert_eq!(failure.class, Class::Unknown, "{failure:?}");
     // It was taken, and something is wrong with what it says.
     let failure = told("/200", "json = { ok = true }").await.unwrap_err();
     assert_eq!(failure.class, Class::Failed, "{failure:?}");
