@@ -20,7 +20,7 @@ use super::{
     },
 };
 use crate::{
-    base::{Failure, clean_line},
+    base::{Class, Failure, clean_line},
     plan::{Check, Cx, Doubt, Param, Params, Seen, Shape},
     runbook::value,
     services::{
@@ -238,7 +238,7 @@ impl HttpCheck {
     fn quick_enough(&self, tally: &Tally) -> Result<(), Failure> {
         let Some(slow) = self.latency.judge(tally) else { return Ok(()) };
         let message = format!("{}: {slow}", self.words());
-        Err(Failure::new(crate::base::Class::NotYet, message).because(tally.words()))
+        Err(Failure { blind: true, ..Failure::new(Class::NotYet, message) }.because(tally.words()))
     }
 
     fn words(&self) -> String {

@@ -69,11 +69,15 @@ nobody knows is sent again with the same token, so that a server that knows the 
 known is followed by one with a new token.
 
 What an answer proves: 401, 403 and 407 are denied; 400 and other 4xx are refused, nothing done; 408 and 5xx but 501 and 505
-prove nothing: outcome unknown, and so does 409 where it was sent again (the first may still be worked on); a redirect by 301, 307 or 308 was not done, by 302 or 303 it may have been. A success that is not
-as expected has failed: something was done, and somebody has to look. No answer after a byte was sent: outcome unknown.
+prove nothing: outcome unknown, and so does 409 where it was sent again (the first may still be worked on); a redirect by 301,
+307 or 308 was not done, by 302 or 303 it may have been. A success that is not as expected has failed: something was done, and
+somebody has to look. No answer after a byte was sent:
+outcome unknown.
 
-What it did is opaque: give it a `probe`, a check that only reads. Green says done; looked and not so says not done; no data
-says unclear. It cannot be put back by itself: give the step a `rollback` of its own, often another `http.send`.
+What it did is opaque: give it a `probe`, a check that only reads. Green says done; looked and not so says not done. No data
+says unclear, and so does an answer that says nothing of the thing: a redirect, 401, 403, 407, 408, 425, 429, 5xx, a body that
+cannot be read, one that is as expected and too slow. It cannot be put back by itself: give the step a `rollback` of its own,
+often another `http.send`.
 
 There is no fence: the host is the one in the plan, and nobody compares it with the environment.
 
@@ -211,7 +215,7 @@ pub(super) async fn found_by(check: &dyn Check, cx: &Cx) -> Finding {
     match check.check(cx).await {
         Ok(seen) => Finding::Done(Done::new(format!("the probe says done: {}", seen.line)).with(seen.evidence)),
         // What did not answer says nothing about what was done.
-        Err(failure) if failure.class == Class::NotYet && !failure.message.contains("no data") => {
+        Err(failure) if failure.class == Class::NotYet && !failure.blind && !failure.message.contains("no data") => {
             Finding::NotDone { line: format!("the probe says not done: {}", failure.message) }
         }
         Err(failure) => Finding::Unclear { line: format!("the probe: {}", failure.message) },
