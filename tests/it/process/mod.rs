@@ -4,6 +4,7 @@
 mod again;
 mod burst;
 mod data;
+mod echoed;
 mod gone;
 mod hands;
 mod heroku;
