@@ -255,6 +255,9 @@ impl Line<'_> {
             if let Some(jar) = jar {
                 jar.keep(&answer.headers, &url);
             }
+            // The address is the host's; the port is that of the first request, not of one that was redirected to https.
+            let (first, port) = (self.http.port(&request.url), self.http.port(&url));
+            let aimed = aimed.map(|at| if port == first { at } else { SocketAddr::new(at.ip(), port) });
             let next = redirect::next(request.follow > 0, &method, &url, &answer)?;
             let Some(next) = next else {
                 let pool::Answer { status, headers, body, size, ended, address, version } = answer;
