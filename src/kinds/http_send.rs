@@ -71,7 +71,7 @@ known is followed by one with a new token.
 What an answer proves: 401, 403 and 407 are denied; 400 and other 4xx are refused, nothing done; 408 and 5xx but 501 and 505
 prove nothing: outcome unknown, and so does 409 where it was sent again (the first may still be worked on); a redirect by 301,
 307 or 308 was not done, by 302 or 303 it may have been. A success that is not as expected has failed: something was done, and
-somebody has to look. No answer after a byte was sent:
+somebody has to look; one that came before the request was sent whole proves nothing. No answer after a byte was sent:
 outcome unknown.
 
 What it did is opaque: give it a `probe`, a check that only reads. Green says done; looked and not so says not done. No data
@@ -158,6 +158,8 @@ impl HttpSend {
 /// What is known of the world after an answer that was not expected (RFC 9110, section 15).
 fn proves(reply: &Reply, again: bool) -> Class {
     match reply.status.as_u16() {
+        // It said so before it had all of it; whether it goes by its word is not known.
+        200..=299 if !reply.whole => Class::Unknown,
         200..=299 => Class::Failed,
         // The first one is still being worked on, or was done (the header's draft).
         409 if again => Class::Unknown,

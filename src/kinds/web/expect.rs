@@ -166,6 +166,9 @@ impl Expect {
     /// True where the answer says nothing of what was asked for: a login, a limit, a server in trouble.
     fn turned_away(&self, reply: &Reply) -> bool {
         let status = reply.status.as_u16();
+        if !reply.whole {
+            return true;
+        }
         let silent = matches!(status, 300..=399 | 401 | 403 | 407 | 408 | 425 | 429 | 500..=599);
         silent && !self.status.fit(status)
     }
@@ -187,6 +190,10 @@ impl Expect {
             let location = reply.headers.get("location").and_then(|value| value.to_str().ok());
             let to = location.map(|to| format!(" to {}", bounded(to, 200))).unwrap_or_default();
             return Some(format!("status {status}{to}, expected {}", self.status.words()));
+        }
+        // A refusal needs no more; what says "taken" before it was there does.
+        if !reply.whole && !matches!(status, 400..=599) {
+            return Some(format!("status {status}, answered before the request was sent whole"));
         }
         for (name, wanted) in &self.headers {
             let found = reply.headers.get_all(name).iter().map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());

@@ -13,6 +13,7 @@ mod pool;
 mod redirect;
 mod resolve;
 mod tls;
+mod upload;
 
 use std::{
     net::SocketAddr,
@@ -93,6 +94,8 @@ pub struct Reply {
     /// False where the body went on after that.
     pub ended: bool,
     /// Who answered.
+    /// False where an answer came before its request was sent to its end: the rest of it was not sent.
+    pub whole: bool,
     pub address: SocketAddr,
     /// What it was spoken in.
     pub version: Version,
@@ -243,7 +246,7 @@ impl Line<'_> {
     ) -> Result<Reply, Failure> {
         let (mut method, mut url, mut body) = (request.method.clone(), request.url.clone(), request.body.clone());
         let mut headers = request.headers.clone();
-        let mut hops = Vec::new();
+        let (mut hops, mut whole) = (Vec::new(), true);
         loop {
             let mut now = headers.clone();
             if let Some(cookies) = jar.and_then(|jar| jar.header(&url, now.get(hyper::header::COOKIE))) {
@@ -256,13 +259,14 @@ impl Line<'_> {
                 jar.keep(&answer.headers, &url);
             }
             // The address is the host's; the port is that of the first request, not of one that was redirected to https.
+            whole &= answer.whole;
             let (first, port) = (self.http.port(&request.url), self.http.port(&url));
             let aimed = aimed.map(|at| if port == first { at } else { SocketAddr::new(at.ip(), port) });
             let next = redirect::next(request.follow > 0, &method, &url, &answer)?;
             let Some(next) = next else {
-                let pool::Answer { status, headers, body, size, ended, address, version } = answer;
-                let took = started.elapsed();
-                return Ok(Reply { status, headers, body, size, ended, address, version, took, hops, url });
+                let pool::Answer { status, headers, body, size, ended, at, address, version, .. } = answer;
+                let took = at.duration_since(started);
+                return Ok(Reply { status, headers, body, size, ended, whole, address, version, took, hops, url });
             };
             hops.push((url.clone(), answer.status));
             if hops.len() > request.follow {
