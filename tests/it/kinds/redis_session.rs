@@ -262,7 +262,9 @@ async fn servers_that_are_gone_slow_or_cut_off() {
     let proxy = Proxy::to(redis.port).await;
     let texts = |port: u16| {
         let at = format!("redis://127.0.0.1:{port}/0");
-        [(DRAINED, format!("server = \"{at}\"")), (COUNTS, format!("source = \"{at}\"\ntarget = \"{at}\""))]
+        let other = format!("redis://127.0.0.1:{port}/1");
+        let both = format!("source = \"{at}\"\ntarget = \"{other}\"\ntolerance = 1\nmax = {{ \"*\" = 9 }}");
+        [(DRAINED, format!("server = \"{at}\"")), (COUNTS, both)]
     };
     let go = async |port: u16, limit: Duration| {
         let mut all = Vec::new();
