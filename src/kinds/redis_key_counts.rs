@@ -60,7 +60,7 @@ criterion or a watch one look has 20 s: count what is large in a step.
 Commands: SCAN, DBSIZE, INFO; AUTH, SELECT and CLIENT SETNAME before. A user of an ACL needs `+@read +@connection +info +dbsize ~*`.",
     params: PARAMS,
     doubt: Doubt::Read,
-    needs: &["a way to the Redis servers from here, and a user that may read"],
+    needs: &["a way to the Redis servers from here, and a user that may read and ask INFO"],
     example: include_str!("../../runbooks/kinds/redis.key_counts.toml"),
     bind: Bind::Check(|params, services| Arc::new(KeyCounts::read(params, services))),
 };
