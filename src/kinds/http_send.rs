@@ -23,7 +23,7 @@ use crate::{
     runbook::value,
     services::{
         Services,
-        http::{BODY, Reply, header_name, header_value, spoken},
+        http::{self, BODY, Reply, header_name, header_value, spoken},
     },
 };
 
@@ -73,6 +73,8 @@ prove nothing: outcome unknown, and so does 409 where it was sent again (the fir
 307 or 308 was not done, by 302 or 303 it may have been. A success that is not as expected has failed: something was done, and
 somebody has to look; one that came before the request was sent whole proves nothing. No answer after a byte was sent:
 outcome unknown.
+
+A step's `retry` waits as long as a 429 asks for by `Retry-After`, at most 60 s.
 
 What it did is opaque: give it a `probe`, a check that only reads. Green says done; looked and not so says not done. No data
 says unclear, and so does an answer that says nothing of the thing: a redirect, 401, 403, 407, 408, 425, 429, 5xx, a body that
@@ -173,11 +175,10 @@ fn proves(reply: &Reply, again: bool) -> Class {
 }
 
 fn retry_after(failure: Failure, reply: &Reply) -> Failure {
-    let after = reply.headers.get("retry-after").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    match after {
-        Some(after) => failure.hint(format!("the server asks to wait: Retry-After {}", bounded(&after, 60))),
-        None => failure,
-    }
+    let said = reply.headers.get("retry-after").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let Some(said) = said else { return failure };
+    let after = http::retry_after(&reply.headers);
+    Failure { after, ..failure }.hint(format!("the server asks to wait: Retry-After {}", bounded(&said, 60)))
 }
 
 /// How the server's own people find it again.

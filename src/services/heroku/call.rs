@@ -259,9 +259,9 @@ impl Connected {
         }
         let failure = refused::failure(what, method, status, &headers, &json);
         let again = match status {
-            StatusCode::TOO_MANY_REQUESTS => Again::After(refused::retry_after(&headers)),
+            StatusCode::TOO_MANY_REQUESTS => Again::After(http::retry_after(&headers)),
             StatusCode::NOT_FOUND => Again::NotFound,
-            _ if status.is_server_error() => Again::Read(refused::retry_after(&headers)),
+            _ if status.is_server_error() => Again::Read(http::retry_after(&headers)),
             _ => Again::Never,
         };
         Err(Trouble { failure, again })

@@ -14,6 +14,7 @@ mod redirect;
 mod resolve;
 mod tls;
 mod upload;
+mod wait;
 
 use std::{
     net::SocketAddr,
@@ -42,6 +43,7 @@ pub use jar::Jar;
 pub use redirect::{place, spoken};
 pub use tls::Identity;
 pub(super) use tls::provider;
+pub use wait::retry_after;
 
 use pool::{Pool, Trouble};
 
@@ -93,9 +95,9 @@ pub struct Reply {
     pub size: usize,
     /// False where the body went on after that.
     pub ended: bool,
-    /// Who answered.
     /// False where an answer came before its request was sent to its end: the rest of it was not sent.
     pub whole: bool,
+    /// Who answered.
     pub address: SocketAddr,
     /// What it was spoken in.
     pub version: Version,
@@ -253,15 +255,15 @@ impl Line<'_> {
                 now.insert(hyper::header::COOKIE, cookies);
             }
             let aimed = self.dial.connect_to.filter(|_| url.host_str() == request.url.host_str());
+            // The address is the host's; the port is that of the first request, not of one that was redirected to https.
+            let (first, port) = (self.http.port(&request.url), self.http.port(&url));
+            let aimed = aimed.map(|at| if port == first { at } else { SocketAddr::new(at.ip(), port) });
             let wants = redirect::Wants { method: &method, url: &url, headers: now, body: body.clone() };
             let answer = self.once(wants, aimed, request.most, sent).await?;
+            whole &= answer.whole;
             if let Some(jar) = jar {
                 jar.keep(&answer.headers, &url);
             }
-            // The address is the host's; the port is that of the first request, not of one that was redirected to https.
-            whole &= answer.whole;
-            let (first, port) = (self.http.port(&request.url), self.http.port(&url));
-            let aimed = aimed.map(|at| if port == first { at } else { SocketAddr::new(at.ip(), port) });
             let next = redirect::next(request.follow > 0, &method, &url, &answer)?;
             let Some(next) = next else {
                 let pool::Answer { status, headers, body, size, ended, at, address, version, .. } = answer;

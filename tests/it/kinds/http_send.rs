@@ -149,6 +149,21 @@ async fn classes_say_what_is_known() {
 }
 
 #[tokio::test]
+async fn a_server_that_asks_to_wait_is_heard() {
+    let server = FakeHttp::start(|asked| {
+        let after = if asked.path == "/long" { "99999999999999999999" } else { "7" };
+        Say::Answer(429, vec![("retry-after", after.into())], Vec::new())
+    })
+    .await;
+    let services = services(env());
+    for (path, after) in [("/", 7), ("/long", u64::MAX)] {
+        let send = sends(&services, &format!("url = \"{}{path}\"", server.url()));
+        let failure = send.apply(&attempt().cx, &Json::Null).await.unwrap_err();
+        assert_eq!((failure.class, failure.after), (Class::FailedNothingDone, Some(Duration::from_secs(after))));
+    }
+}
+
+#[tokio::test]
 async fn no_answer_is_unknown_whatever_the_method() {
     let server = FakeHttp::start(|asked| if asked.path == "/reset" { Say::Reset } else { Say::Hang }).await;
     let services = services(env());
