@@ -27,6 +27,8 @@ use super::{CONNECT, Dial, Speaks, io_reason, reason, upload::Upload};
 const NEXT: Duration = Duration::from_millis(250);
 /// How long one who is awake looks for an answer before sleeping: about what it costs to wake an idle processor twice.
 const AWAKE: Duration = Duration::from_micros(100);
+/// Headers of one answer; some proxies and CSPs need more than the hundred that hyper allows by itself.
+pub(super) const HEADERS: usize = 256;
 
 /// Who is asked over a connection.
 pub(super) enum Sender {
@@ -128,7 +130,7 @@ async fn begin(way: Way, address: SocketAddr, two: bool, awake: bool) -> Result<
         (Sender::Two(sender), Carrier::Task(tokio::spawn(async { drop(connection.await) })))
     } else {
         let (sender, connection) =
-            http1::Builder::new().handshake(io).await.map_err(|e| reason(&e))?;
+            http1::Builder::new().max_headers(HEADERS).handshake(io).await.map_err(|e| reason(&e))?;
         (Sender::One(sender), Carrier::Waiting { connection: Some(Box::new(connection)), awake })
     };
     Ok(Connection { sender, carrier, address, behind })

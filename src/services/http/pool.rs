@@ -21,13 +21,16 @@ use rustls::{ClientConfig, pki_types::ServerName};
 
 use super::{
     BODY, Family, Line,
-    connect::{self, Connection, Sender},
+    connect::{self, Connection, HEADERS, Sender},
     reads, reason,
     redirect::{Wants, authority, origin},
     tls,
     upload::Upload,
 };
 use crate::base::{Class, Failure};
+
+/// What hyper says of a head that it does not read to its end.
+const TOO_LARGE: &str = "message head is too large";
 
 /// Connections that wait for the next request, by origin.
 #[derive(Default)]
@@ -181,7 +184,11 @@ async fn over(connection: &mut Connection, wants: &Wants<'_>) -> Result<(Respons
     };
     answer.map(|response| (response, taken)).map_err(|mut e| {
         let sent = e.take_message().is_none();
-        let why = reason(e.error());
+        let why = match reason(e.error()) {
+            // hyper says so of too many headers too.
+            why if why == TOO_LARGE => format!("{why}, or it has more than {HEADERS} headers"),
+            why => why,
+        };
         if sent { Trouble::Broke(why) } else { Trouble::NotSent(why) }
     })
 }
