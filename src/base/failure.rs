@@ -1,6 +1,6 @@
 //! Why something did not work, in the form that decides what may happen next.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,13 @@ pub struct Failure {
     /// What a person can do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// How long the other side asks to be left alone before the next try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Duration>,
+    /// A look that was answered, but not about what it looked for: turned away, too slow, a server in trouble. For
+    /// whoever judges a probe; the journal does not keep it.
+    #[serde(skip)]
+    pub blind: bool,
 }
 
 const MESSAGE: usize = 600;
@@ -74,7 +81,8 @@ impl Failure {
     /// A failure of a class, told in one line.
     #[must_use]
     pub fn new(class: Class, message: impl AsRef<str>) -> Self {
-        Self { class, message: clean_line(message.as_ref(), MESSAGE), causes: Vec::new(), hint: None }
+        let message = clean_line(message.as_ref(), MESSAGE);
+        Self { class, message, causes: Vec::new(), hint: None, after: None, blind: false }
     }
 
     /// Adds a line of what lies behind it.

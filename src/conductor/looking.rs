@@ -36,6 +36,7 @@ fn cx(step: StepId, priors: Arc<BTreeMap<StepId, Prior>>) -> Cx {
         step,
         attempt: 0,
         token: String::new(),
+        again: false,
         deadline: Instant::now() + LOOK,
         cancel: CancellationToken::new(),
         reporter: Arc::new(Silent),

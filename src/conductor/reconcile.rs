@@ -80,11 +80,13 @@ impl Conductor {
             What::Probe | What::ProbeUndo => PROBE,
             What::Do | What::Recheck | What::Undo => outline.timeout,
         };
-        // An attempt whose outcome nobody knows keeps its token, so that sending it again is the same request.
-        let before = run.last_act(leg).filter(|before| before.number < wanted.attempt || !acts);
-        let unsure =
-            before.filter(|b| b.token.is_some() && !b.failure.as_ref().is_some_and(|f| f.class.nothing_done()));
-        let token = unsure.and_then(|b| b.token.clone()).unwrap_or_else(new_token);
+        let known = match acts {
+            // Sent again it is the same request, which the other side does once.
+            true => run.open_token(leg, wanted.attempt),
+            false => run.last_act(leg).and_then(|act| act.token.as_ref()),
+        };
+        let again = acts && known.is_some();
+        let token = known.cloned().unwrap_or_else(new_token);
         let captured = match wanted.what {
             What::Undo => run.captured.clone().unwrap_or(Json::Null),
             What::Probe | What::ProbeUndo => run.last_act(leg).map(|a| a.captured.clone()).unwrap_or(Json::Null),
@@ -104,6 +106,7 @@ impl Conductor {
             step: wanted.step.clone(),
             attempt: wanted.attempt,
             token,
+            again,
             deadline: Instant::now() + timeout,
             cancel: cancel.clone(),
             reporter: reporter.clone(),

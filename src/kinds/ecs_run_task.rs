@@ -25,7 +25,7 @@ pub static KIND: Kind = Kind {
     summary: "runs a one-off ECS task and waits until it ended with exit code 0",
     docs: "\
 Resolves the task definition to one revision, sends `RunTask` with a `clientToken` that is stored before it is sent (so that
-sending it again starts nothing twice) and `startedBy = gonogo-<token>`, then looks with `DescribeTasks` until every task is `STOPPED`.
+sending it again starts nothing twice; after an end that is known a retry has another one) and `startedBy = gonogo-<token>`, then looks with `DescribeTasks` until every task is `STOPPED`.
 Done: exit code 0 of `container`, or of every container where none is named. `failures` without a task (no capacity, no such
 subnet) and a task that never started (an image that cannot be pulled) are *failed, nothing done*; any other exit code is *failed*. The last 12
 log lines of the container that counts come with the evidence and with a failure.
@@ -319,7 +319,13 @@ impl Action for RunTask {
             let known = aws.tasks_started_by(&self.cluster, &family, &started_by, &patience).await?;
             if !known.is_empty() {
                 cx.line("this attempt's task was started before; waiting for it");
-                return self.judge(cx, &self.ended(cx, known).await?).await;
+                let judged = self.judge(cx, &self.ended(cx, known).await?).await;
+                // Its end is known now. With the same token ECS would answer with this task for ever: a retry has to begin
+                // anew, even where it never ran.
+                return judged.map_err(|failure| match failure.class {
+                    Class::FailedNothingDone => Failure { class: Class::Failed, ..failure },
+                    _ => failure,
+                });
             }
             let command =
                 text("container").filter(|_| !self.command.is_empty()).map(|name| (name, self.command.clone()));

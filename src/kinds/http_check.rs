@@ -20,7 +20,7 @@ use super::{
     },
 };
 use crate::{
-    base::{Failure, clean_line},
+    base::{Class, Failure, clean_line},
     plan::{Check, Cx, Doubt, Param, Params, Seen, Shape},
     runbook::value,
     services::{
@@ -238,7 +238,7 @@ impl HttpCheck {
     fn quick_enough(&self, tally: &Tally) -> Result<(), Failure> {
         let Some(slow) = self.latency.judge(tally) else { return Ok(()) };
         let message = format!("{}: {slow}", self.words());
-        Err(Failure::new(crate::base::Class::NotYet, message).because(tally.words()))
+        Err(Failure { blind: true, ..Failure::new(Class::NotYet, message) }.because(tally.words()))
     }
 
     fn words(&self) -> String {
@@ -252,13 +252,16 @@ impl HttpCheck {
     }
 
     fn seen(&self, reply: &Reply) -> Seen {
-        let (status, size, took) = (reply.status.as_u16(), reply.size, ms(reply.took));
+        let (status, took) = (reply.status.as_u16(), ms(reply.took));
         let from = spoken(reply.address, reply.version);
         let hops = reply.hops.len();
         let via = if hops > 0 { format!(", {hops} redirects to {}", place(&reply.url)) } else { String::new() };
-        let line = format!("{}: {status}, {size} bytes in {took} ms{via} from {from}", self.words());
-        let evidence =
-            json!({ "status": status, "bytes": size, "ms": took, "address": reply.address, "redirects": hops });
+        let line = format!("{}: {status}, {} in {took} ms{via} from {from}", self.words(), size(reply));
+        let mut evidence =
+            json!({ "status": status, "bytes": reply.size, "ms": took, "address": reply.address, "redirects": hops });
+        if !reply.ended {
+            evidence["whole"] = false.into();
+        }
         #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
         Seen::new(line).value(took as f64).with(evidence)
     }
@@ -267,19 +270,33 @@ impl HttpCheck {
         let whole = ms(replies.iter().map(|reply| reply.took).sum());
         let one = |(step, reply): (&Step, &Reply)| {
             let name = step.name.clone().unwrap_or_else(|| step.ask.method.to_string());
-            format!("{name} {} in {} ms", reply.status.as_u16(), ms(reply.took))
+            let long = if reply.ended { String::new() } else { format!(", {},", size(reply)) };
+            format!("{name} {}{long} in {} ms", reply.status.as_u16(), ms(reply.took))
         };
         let each = self.steps.iter().zip(replies).map(one).collect::<Vec<_>>();
         let from = replies.last().map(|reply| spoken(reply.address, reply.version)).unwrap_or_default();
         let line = format!("{}: {} from {from}", self.words(), each.join(", "));
         let evidence = self.steps.iter().zip(replies).map(|(step, reply)| {
-            json!({
+            let mut one = json!({
                 "name": step.name, "status": reply.status.as_u16(), "bytes": reply.size, "ms": ms(reply.took),
                 "address": reply.address,
-            })
+            });
+            if !reply.ended {
+                one["whole"] = false.into();
+            }
+            one
         });
         #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
         Seen::new(line).value(whole as f64).with(json!({ "requests": evidence.collect::<Vec<_>>() }))
+    }
+}
+
+/// How long a body is, as far as it was read.
+fn size(reply: &Reply) -> String {
+    if reply.ended {
+        format!("{} bytes", reply.size)
+    } else {
+        format!("more than {} bytes (not read further)", reply.size)
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     runbook::value,
     services::{
         Services,
-        http::{BODY, Reply, header_name, header_value, spoken},
+        http::{self, BODY, Reply, header_name, header_value, spoken},
     },
 };
 
@@ -65,14 +65,21 @@ the answer, as for `http.check`). Redirects are not followed. Secrets stand alon
 `body`, `form`, and anywhere in `body_json`; `{{token}}` and `{{step}}` are filled in.
 
 The attempt's token is sent as `Idempotency-Key` (or in the header that `idempotency_key` names): an attempt whose outcome
-nobody knows is sent again with the same token, so that a server that knows the header does it once.
+nobody knows is sent again with the same token, so that a server that knows the header does it once. An attempt whose end is
+known is followed by one with a new token.
 
 What an answer proves: 401, 403 and 407 are denied; 400 and other 4xx are refused, nothing done; 408 and 5xx but 501 and 505
-prove nothing: outcome unknown; a redirect by 301, 307 or 308 was not done, by 302 or 303 it may have been. A success that is not
-as expected has failed: something was done, and somebody has to look. No answer after a byte was sent: outcome unknown.
+prove nothing: outcome unknown, and so does 409 where it was sent again (the first may still be worked on); a redirect by 301,
+307 or 308 was not done, by 302 or 303 it may have been. A success that is not as expected has failed: something was done, and
+somebody has to look; one that came before the request was sent whole proves nothing. No answer after a byte was sent:
+outcome unknown.
 
-What it did is opaque: give it a `probe`, a check that only reads. Green says done; looked and not so says not done; no data
-says unclear. It cannot be put back by itself: give the step a `rollback` of its own, often another `http.send`.
+A step's `retry` waits as long as a 429 asks for by `Retry-After`, at most 60 s.
+
+What it did is opaque: give it a `probe`, a check that only reads. Green says done; looked and not so says not done. No data
+says unclear, and so does an answer that says nothing of the thing: a redirect, 401, 403, 407, 408, 425, 429, 5xx, a body that
+cannot be read, one that is as expected and too slow. It cannot be put back by itself: give the step a `rollback` of its own,
+often another `http.send`.
 
 There is no fence: the host is the one in the plan, and nobody compares it with the environment.
 
@@ -132,7 +139,8 @@ impl HttpSend {
         let reply = once::send(cx, &line, &request).await.map_err(|failure| self.told(failure))?;
         let answer = Answer::new(&reply);
         if let Err(failure) = self.expect.judge(&answer, &values) {
-            return Err(self.told(Failure { class: proves(&reply), ..retry_after(failure, &reply) }));
+            let class = proves(&reply, cx.again);
+            return Err(self.told(Failure { class, ..retry_after(failure, &reply) }));
         }
         let (status, took) = (reply.status.as_u16(), ms(reply.took));
         let from = spoken(reply.address, reply.version);
@@ -150,9 +158,13 @@ impl HttpSend {
 }
 
 /// What is known of the world after an answer that was not expected (RFC 9110, section 15).
-fn proves(reply: &Reply) -> Class {
+fn proves(reply: &Reply, again: bool) -> Class {
     match reply.status.as_u16() {
+        // It said so before it had all of it; whether it goes by its word is not known.
+        200..=299 if !reply.whole => Class::Unknown,
         200..=299 => Class::Failed,
+        // The first one is still being worked on, or was done (the header's draft).
+        409 if again => Class::Unknown,
         401 | 403 | 407 => Class::Denied,
         425 | 429 => Class::FailedNothingDone,
         301 | 307 | 308 | 501 | 505 => Class::Refused,
@@ -163,11 +175,10 @@ fn proves(reply: &Reply) -> Class {
 }
 
 fn retry_after(failure: Failure, reply: &Reply) -> Failure {
-    let after = reply.headers.get("retry-after").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    match after {
-        Some(after) => failure.hint(format!("the server asks to wait: Retry-After {}", bounded(&after, 60))),
-        None => failure,
-    }
+    let said = reply.headers.get("retry-after").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let Some(said) = said else { return failure };
+    let after = http::retry_after(&reply.headers);
+    Failure { after, ..failure }.hint(format!("the server asks to wait: Retry-After {}", bounded(&said, 60)))
 }
 
 /// How the server's own people find it again.
@@ -207,7 +218,7 @@ pub(super) async fn found_by(check: &dyn Check, cx: &Cx) -> Finding {
     match check.check(cx).await {
         Ok(seen) => Finding::Done(Done::new(format!("the probe says done: {}", seen.line)).with(seen.evidence)),
         // What did not answer says nothing about what was done.
-        Err(failure) if failure.class == Class::NotYet && !failure.message.contains("no data") => {
+        Err(failure) if failure.class == Class::NotYet && !failure.blind && !failure.message.contains("no data") => {
             Finding::NotDone { line: format!("the probe says not done: {}", failure.message) }
         }
         Err(failure) => Finding::Unclear { line: format!("the probe: {}", failure.message) },

@@ -157,8 +157,8 @@ cannot call the channel; `mention` does, where it is meant.
 - **webhook**: any `url`: POSTs JSON, `body_json` or the text with the step, attempt and environment.
 
 It never holds up a step: whatever goes wrong, a missing secret included, the step goes on within `timeout`, and its outcome
-says **not delivered** and why (`delivered` is false in its evidence; null where no answer came after it was sent, since nobody
-knows). What is sent is not sent again, except once after a 429 whose `Retry-After` fits into `timeout`. On a resume an
+says **not delivered** and why (`delivered` is false in its evidence; null where no answer came after it was sent, or 408 or a 5xx
+but 501 and 505, since nobody knows). What is sent is not sent again, except once after a 429 whose `Retry-After` fits into `timeout`. On a resume an
 attempt whose end nobody saw is not sent again; only an event of PagerDuty is, because its key makes it the same one, and an
 incident of Statuspage that is looked for and not found.
 
@@ -282,7 +282,13 @@ impl Notify {
 }
 
 fn refused(reply: &Reply, why: &str) -> Failure {
-    let failure = Failure::new(Class::Refused, format!("{} says {}: {why}", place(&reply.url), reply.status.as_u16()));
+    // A gateway that gave up waiting proves nothing of what stands behind it (RFC 9110, section 15).
+    let class = match reply.status.as_u16() {
+        501 | 505 => Class::Refused,
+        408 | 500..=599 => Class::Unknown,
+        _ => Class::Refused,
+    };
+    let failure = Failure::new(class, format!("{} says {}: {why}", place(&reply.url), reply.status.as_u16()));
     let body = String::from_utf8_lossy(reply.body.get(..EXCERPT).unwrap_or(&reply.body)).into_owned();
     let body = clean(body.trim(), EXCERPT);
     if body.is_empty() { failure } else { failure.because(format!("answer: {body}")) }

@@ -69,7 +69,7 @@ may be missed. A heartbeat that takes longer than that, too. Resque, GoodJob, So
 `redis.key_counts` or `postgres.query`.",
     params: PARAMS,
     doubt: Doubt::Read,
-    needs: &["a way to the Redis server from here, and a user that may read"],
+    needs: &["a way to the Redis server from here, and a user that may read and ask INFO"],
     example: include_str!("../../runbooks/kinds/redis.drained.toml"),
     bind: Bind::Check(|params, services| Arc::new(Drained::read(params, services))),
 };

@@ -47,6 +47,9 @@ side. Keys that expire while they are counted make sides differ that are equal.
 **The counts of a server that is written to are approximate:** a key may be met twice, or be missed. The line says when a server was
 written to in the meantime. Freeze the old side first, or give a `tolerance`.
 
+Two names of the same database are refused, and where the source holds no key of any pattern there is no data: nothing was
+compared, unless `min` or `max` says what is expected.
+
 Keys are read by SCAN, a thousand a page, one page at a time: other clients are served between two pages. A million keys take some
 seconds and travel as names. Values are not read: equal counts are no proof of equal content.
 
@@ -57,7 +60,7 @@ criterion or a watch one look has 20 s: count what is large in a step.
 Commands: SCAN, DBSIZE, INFO; AUTH, SELECT and CLIENT SETNAME before. A user of an ACL needs `+@read +@connection +info +dbsize ~*`.",
     params: PARAMS,
     doubt: Doubt::Read,
-    needs: &["a way to the Redis servers from here, and a user that may read"],
+    needs: &["a way to the Redis servers from here, and a user that may read and ask INFO"],
     example: include_str!("../../runbooks/kinds/redis.key_counts.toml"),
     bind: Bind::Check(|params, services| Arc::new(KeyCounts::read(params, services))),
 };
@@ -190,6 +193,13 @@ impl KeyCounts {
     fn judged(&self, source: Option<&Counted>, target: &Counted) -> Result<Seen, Failure> {
         let (mut wrong, mut apart) = (Vec::new(), 0);
         if let Some(source) = source {
+            if source.about.run_id.is_some() && one(source) == one(target) {
+                let words = format!(
+                    "both sides are the same database: {} and {} are one server",
+                    source.about.place, target.about.place
+                );
+                return Err(Failure::new(Class::Misconfigured, words));
+            }
             (wrong, apart) = differences(&self.wanted, self.tolerance, source, target);
         }
         wrong.extend(self.wanted.amiss(target));
@@ -210,6 +220,16 @@ impl KeyCounts {
             return amiss(&target.about.place, wrong)
                 .map_err(|failure| if written.is_empty() { failure } else { failure.hint(hint) })
                 .map(|()| Seen::new(""));
+        }
+        let bounded = !(self.wanted.min.is_empty() && self.wanted.max.is_empty());
+        if let Some(source) = source
+            && !bounded
+            && source.counts.iter().all(|count| *count == 0)
+        {
+            let words = format!("{}: no data: the source holds no key of any pattern", source.about.place);
+            return Err(
+                Failure::new(Class::NotYet, words).hint("is it the right database? `min` says what must be there")
+            );
         }
         let mut line = self.counts(source, target);
         if let Some(policy) = &target.policy {
@@ -255,6 +275,11 @@ impl KeyCounts {
             "written_meanwhile": one.written,
         })
     }
+}
+
+/// Which database it is, by the server's own name.
+fn one(counted: &Counted) -> (Option<&str>, u64) {
+    (counted.about.run_id.as_deref(), counted.about.db)
 }
 
 fn replica(counted: &Counted) -> String {

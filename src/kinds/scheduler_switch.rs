@@ -196,8 +196,10 @@ impl Switch {
         let state = if on { ENABLED } else { DISABLED };
         let request_id = match item.what {
             What::Schedule => {
-                // A token stands for one request: this item, this direction.
-                let token = format!("{}-{n}-{}", cx.token, if back { "back" } else { "to" });
+                // A token stands for one request: this item, this direction. What is sent after a look that found it
+                // otherwise is another one, which must not be answered as the one before; twice is as good as once.
+                let again = if cx.again { format!("-{}", cx.attempt) } else { String::new() };
+                let token = format!("{}{again}-{n}-{}", cx.token, if back { "back" } else { "to" });
                 self.aws().put_schedule(&now, state, &token, &patience).await?
             }
             What::Rule => self.aws().switch_rule(&self.bus, &item.name, on, &patience).await?,

@@ -67,8 +67,10 @@ pub struct Cx {
     pub step: StepId,
     /// Which attempt, from 1.
     pub attempt: u32,
-    /// A token stored with the intent (class T), the same at a resume: 32 hex digits.
+    /// A token stored with the intent: 32 hex digits. An attempt after one whose outcome nobody knows has the same.
     pub token: String,
+    /// The token went out before, with a request that may have been done or may still be under way.
+    pub again: bool,
     /// When the attempt must be over.
     pub deadline: tokio::time::Instant,
     /// Cancelled when the run is aborted; a kind stops at its next await and says what is unknown.

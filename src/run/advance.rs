@@ -1,6 +1,8 @@
 //! What follows by itself: which step starts, who is asked, what is probed, when the run is over.
 //! Called until it has nothing to add.
 
+use std::time::Duration;
+
 use super::{
     agenda::Agenda,
     event::{Ending, Event, HoldWhy, Settlement},
@@ -9,6 +11,9 @@ use super::{
     state::{Gate, Leg, RunState, StepState, What, Why},
 };
 use crate::base::{Stamp, StepId};
+
+/// The longest that another side can make the next try wait.
+const ASKED: Duration = Duration::from_secs(60);
 
 /// The next events that follow from the state alone; empty where nothing does.
 pub(super) fn advance(state: &RunState, now: Stamp) -> Vec<Event> {
@@ -47,7 +52,8 @@ fn resolve_open_questions(state: &RunState, outline: &Outline, now: Stamp) -> Ve
                     && own_tries < retry.attempts
                     && last_was(state, i, What::Do)
                 {
-                    return vec![Event::RetryScheduled { step: id, not_before: now.elapsed.after(retry.wait) }];
+                    let wait = failure.after.map_or(retry.wait, |asked| retry.wait.max(asked.min(ASKED)));
+                    return vec![Event::RetryScheduled { step: id, not_before: now.elapsed.after(wait) }];
                 }
                 if let Some(reason) = &step.go_on_after_failure {
                     let settlement = Settlement::FailedGoOn(reason.clone());

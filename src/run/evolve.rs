@@ -276,6 +276,7 @@ impl RunState {
             owner_done: None,
             failure: None,
             undone: false,
+            found: false,
             lost: false,
         });
         run.percent = None;
@@ -363,9 +364,10 @@ impl RunState {
 
     fn probed(&mut self, step: &StepId, number: u32, finding: &Finding, now: Stamp) {
         let Some(i) = self.position(step) else { return };
-        let Some(attempt) = self.steps[i].attempts.iter().find(|a| a.number == number) else { return };
+        let Some(attempt) = self.steps[i].attempts.iter_mut().find(|a| a.number == number) else { return };
         let leg = attempt.what.leg();
         if let Finding::Done(done) = finding {
+            attempt.found = true;
             if leg == Leg::Forward {
                 if done.evidence != Json::Null {
                     self.steps[i].evidence = done.evidence.clone();

@@ -24,6 +24,7 @@ mod input;
 mod outline;
 mod state;
 mod timing;
+mod token;
 mod vote;
 mod wanted;
 

@@ -313,6 +313,8 @@ pub struct AttemptRun {
     pub failure: Option<Failure>,
     /// The world was found as before it: its failure proves it, or a probe saw it.
     pub undone: bool,
+    /// A probe saw that it was done.
+    pub found: bool,
     /// It belongs to a process that is gone.
     pub lost: bool,
 }

@@ -91,16 +91,13 @@ fn encodings(text: &str) -> Vec<Vec<u8>> {
         percent,
         lower_escapes(&strict),
         strict,
-        ascii_escapes(&json),
-        json.replace('/', "\\/"),
-        // JSON inside JSON, as log shippers write it.
-        json.replace('\\', "\\\\").replace('"', "\\\""),
-        json,
         text.replace('\'', r"'\''"),
         text.replace('\'', r#"'"'"'"#),
         backslashed(text),
         double_quoted(text),
     ];
+    forms.extend(json_texts(&json));
+    forms.extend(html_texts(text));
     for skip in 0..3_usize {
         let padded = [&[0_u8; 2][..skip], raw].concat();
         // Characters that also hold bits of a neighbour are left out at both ends.
@@ -126,6 +123,47 @@ fn lower_escapes(text: &str) -> String {
         out
     };
     text.chars().map(lower).collect()
+}
+
+/// A text of JSON as others write it: beyond ASCII escaped (Python), slashes (PHP), what HTML would take for its own (Go,
+/// Rails), all that and more (.NET); and each of them inside of JSON once more, as log shippers write it.
+fn json_texts(json: &str) -> Vec<String> {
+    let mut texts = vec![json.to_owned(), ascii_escapes(json)];
+    let html = |text: &String| text.replace('&', r"\u0026").replace('<', r"\u003c").replace('>', r"\u003e");
+    texts.extend(texts.iter().map(html).collect::<Vec<_>>());
+    texts.extend(texts.iter().map(|text| text.replace('\'', r"\u0027")).collect::<Vec<_>>());
+    let dotnet = texts.last().map(|text| text.replace("\\\"", r"\u0022").replace('+', r"\u002b")).unwrap_or_default();
+    texts.extend([upper_escapes(&dotnet), dotnet]);
+    texts.extend(texts.iter().map(|text| text.replace('/', "\\/")).collect::<Vec<_>>());
+    let inside = |text: &String| text.replace('\\', "\\\\").replace('"', "\\\"");
+    texts.extend(texts.iter().map(inside).collect::<Vec<_>>());
+    texts
+}
+
+/// A text in HTML, with the names that the usual libraries give to quotes, and such a text in PHP's JSON.
+fn html_texts(text: &str) -> Vec<String> {
+    let plain = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let mut texts = Vec::new();
+    for double in ["\"", "&quot;", "&#34;"] {
+        let plain = plain.replace('"', double);
+        texts.extend(["'", "&#39;", "&#039;", "&#x27;", "&apos;"].map(|single| plain.replace('\'', single)));
+    }
+    texts.extend(texts.iter().map(|text| text.replace('/', "\\/")).collect::<Vec<_>>());
+    texts
+}
+
+/// `\u00e9` as `\u00E9`.
+fn upper_escapes(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.find("\\u") {
+        let (before, from) = rest.split_at(at + 2);
+        let (digits, after) = from.split_at_checked(4).unwrap_or((from, ""));
+        out.push_str(before);
+        out.push_str(&digits.to_uppercase());
+        rest = after;
+    }
+    out + rest
 }
 
 /// JSON with everything beyond ASCII as `\uXXXX`, as Python writes it.

@@ -22,6 +22,7 @@ use std::{
 };
 
 use aho_corasick::AhoCorasick;
+use serde_json::Value as Json;
 
 use super::Secret;
 pub use stream::Stream;
@@ -91,6 +92,40 @@ impl Redactor {
         }
         out.push_str(text.get(at..).unwrap_or_default());
         Cow::Owned(out)
+    }
+
+    /// The same in every text and key of a JSON value; true where something was masked.
+    pub fn redact_json(&self, json: &mut Json) -> bool {
+        match json {
+            Json::String(text) => match self.redact(text) {
+                Cow::Borrowed(_) => false,
+                Cow::Owned(masked) => {
+                    *text = masked;
+                    true
+                }
+            },
+            Json::Array(items) => {
+                let mut any = false;
+                for item in items {
+                    any |= self.redact_json(item);
+                }
+                any
+            }
+            Json::Object(map) => {
+                let mut any = false;
+                for value in map.values_mut() {
+                    any |= self.redact_json(value);
+                }
+                let named = |key: &String| Some((key.clone(), self.redact(key).into_owned())).filter(|(a, b)| a != b);
+                for (key, masked) in map.keys().filter_map(named).collect::<Vec<_>>() {
+                    any = true;
+                    let value = map.remove(&key);
+                    map.extend(value.map(|value| (masked, value)));
+                }
+                any
+            }
+            Json::Null | Json::Bool(_) | Json::Number(_) => false,
+        }
     }
 
     /// The same for bytes that arrive in pieces: a value cut in two by a border is still masked.

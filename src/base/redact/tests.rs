@@ -54,6 +54,30 @@ fn every_spelling_is_masked() {
 }
 
 #[test]
+fn what_other_libraries_write_is_masked() {
+    let value = "k3y/\"<a>&'b'\u{e9}+";
+    let redactor = knows(&[value]);
+    let json = value.replace('"', "\\\"");
+    let html = json.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e");
+    let dotnet = r"k3y/\u0022\u003Ca\u003E\u0026\u0027b\u0027\u00E9\u002B";
+    for spelling in [
+        json.replace('/', "\\/").replace('\u{e9}', "\\u00e9"),
+        html.clone(),
+        html.replace('/', "\\/").replace('\'', "\\u0027"),
+        dotnet.to_owned(),
+        "k3y/&quot;&lt;a&gt;&amp;&#39;b&#39;\u{e9}+".to_owned(),
+        "k3y/&quot;&lt;a&gt;&amp;&#x27;b&#x27;\u{e9}+".to_owned(),
+        "k3y\\/&quot;&lt;a&gt;&amp;'b'\u{e9}+".to_owned(),
+    ] {
+        assert_eq!(redactor.redact(&format!("<{spelling}>")), "<***>");
+        let mut record = serde_json::json!({ "a": [1, { spelling.as_str(): null }], "b": spelling });
+        assert!(redactor.redact_json(&mut record));
+        assert_eq!(record, serde_json::json!({ "a": [1, { "***": null }], "b": "***" }));
+        assert!(!redactor.redact_json(&mut record));
+    }
+}
+
+#[test]
 fn leaves_of_structured_values() {
     let url = knows(&["postgres://shop:p%40ss-word-1@db.example:5432/shop"]);
     assert_eq!(url.redact("auth failed for p@ss-word-1!"), "auth failed for ***!");

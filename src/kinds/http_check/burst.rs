@@ -225,6 +225,7 @@ where
     let said = first.first().map(|failure| format!(": {}", failure.message)).unwrap_or_default();
     let count = format!("{odd} of {times} {what} were not as expected{said}");
     let mut failure = Failure::new(Class::NotYet, clean_line(&format!("{late}{count}"), 600)).because(tally.words());
+    failure.blind = first.iter().any(|odd| odd.blind);
     for (at, odd) in first.iter().enumerate() {
         if at > 0 {
             failure = failure.because(&odd.message);

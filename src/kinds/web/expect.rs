@@ -148,18 +148,36 @@ impl Expect {
 
     /// Passes, or says what is wrong first.
     pub fn judge(&self, answer: &Answer<'_>, values: &Values) -> Result<(), Failure> {
-        let wrong = self.head(answer, values).or_else(|| self.body(answer, values)).or_else(|| {
-            let took = answer.reply.took;
-            let max = self.max_latency.filter(|max| took > *max)?;
-            Some(format!("it took {} ms, expected at most {} ms", ms(took), ms(max)))
-        });
-        let Some(wrong) = wrong else { return Ok(()) };
         let reply = answer.reply;
+        let head = self.head(answer, values).map(|wrong| (wrong, self.turned_away(reply)));
+        let wrong = head.or_else(|| Some((self.body(answer, values)?, self.unread(answer)))).or_else(|| {
+            let max = self.max_latency.filter(|max| reply.took > *max)?;
+            Some((format!("it took {} ms, expected at most {} ms", ms(reply.took), ms(max)), true))
+        });
+        let Some((wrong, blind)) = wrong else { return Ok(()) };
         let by = spoken(reply.address, reply.version);
-        let failure = Failure::new(Class::NotYet, wrong).because(format!("answered by {by} in {} ms", ms(reply.took)));
+        let failure = Failure { blind, ..Failure::new(Class::NotYet, wrong) };
+        let failure = failure.because(format!("answered by {by} in {} ms", ms(reply.took)));
         let body = String::from_utf8_lossy(reply.body.get(..EXCERPT).unwrap_or(&reply.body)).into_owned();
         let body = clean(body.trim(), EXCERPT);
         Err(if body.is_empty() { failure } else { failure.because(format!("body: {body}")) })
+    }
+
+    /// True where the answer says nothing of what was asked for: a login, a limit, a server in trouble.
+    fn turned_away(&self, reply: &Reply) -> bool {
+        let status = reply.status.as_u16();
+        if !reply.whole {
+            return true;
+        }
+        let silent = matches!(status, 300..=399 | 401 | 403 | 407 | 408 | 425 | 429 | 500..=599);
+        silent && !self.status.fit(status)
+    }
+
+    /// True where the body could not be read for what it should say.
+    fn unread(&self, answer: &Answer<'_>) -> bool {
+        let coded = answer.reply.headers.get("content-encoding").is_some_and(|coding| coding != "identity");
+        let other = !self.json.is_empty() && answer.json().is_none();
+        self.wants_body() && (coded || answer.reply.cut() || other)
     }
 
     fn head(&self, answer: &Answer<'_>, values: &Values) -> Option<String> {
@@ -172,6 +190,10 @@ impl Expect {
             let location = reply.headers.get("location").and_then(|value| value.to_str().ok());
             let to = location.map(|to| format!(" to {}", bounded(to, 200))).unwrap_or_default();
             return Some(format!("status {status}{to}, expected {}", self.status.words()));
+        }
+        // A refusal needs no more; what says "taken" before it was there does.
+        if !reply.whole && !matches!(status, 400..=599) {
+            return Some(format!("status {status}, answered before the request was sent whole"));
         }
         for (name, wanted) in &self.headers {
             let found = reply.headers.get_all(name).iter().map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());

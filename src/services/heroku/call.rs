@@ -91,9 +91,10 @@ impl Heroku {
         for _ in 0..PAGES {
             let Some(range) = reply.next.take() else { return Ok(reply) };
             let more = self.send(Method::GET, path, None, Some(&range), limits).await?;
-            if let (Some(all), Json::Array(more)) = (reply.json.as_array_mut(), more.json) {
-                all.extend(more);
-            }
+            let (Json::Array(all), Json::Array(page)) = (&mut reply.json, &more.json) else {
+                return Err(more.strange(&format!("GET /apps/{{app}}{path}")));
+            };
+            all.extend_from_slice(page);
             (reply.next, reply.remaining, reply.request_id) = (more.next, more.remaining, more.request_id);
         }
         // Half a list must not pass for the whole.
@@ -258,9 +259,9 @@ impl Connected {
         }
         let failure = refused::failure(what, method, status, &headers, &json);
         let again = match status {
-            StatusCode::TOO_MANY_REQUESTS => Again::After(refused::retry_after(&headers)),
+            StatusCode::TOO_MANY_REQUESTS => Again::After(http::retry_after(&headers)),
             StatusCode::NOT_FOUND => Again::NotFound,
-            _ if status.is_server_error() => Again::Read(refused::retry_after(&headers)),
+            _ if status.is_server_error() => Again::Read(http::retry_after(&headers)),
             _ => Again::Never,
         };
         Err(Trouble { failure, again })

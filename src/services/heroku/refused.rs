@@ -1,15 +1,15 @@
 //! What an answer that is no success proves, and what a person can do about it.
 
-use std::time::Duration;
-
-use chrono::{DateTime, Utc};
 use reqwest::{
     Method, StatusCode, Url,
-    header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER},
+    header::{CONTENT_TYPE, HeaderMap, LOCATION},
 };
 use serde_json::Value as Json;
 
-use crate::base::{Class, Failure, clean_line};
+use crate::{
+    base::{Class, Failure, clean_line},
+    services::http::retry_after,
+};
 
 /// The failure that an answer means. `json` is null where the body is none.
 pub(super) fn failure(what: &str, method: &Method, status: StatusCode, headers: &HeaderMap, json: &Json) -> Failure {
@@ -78,16 +78,6 @@ fn hint(status: StatusCode, id: &str) -> Option<&'static str> {
     })
 }
 
-/// How long `Retry-After` asks to wait: seconds, or a moment; nothing where it is neither.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let asked = text(headers, RETRY_AFTER.as_str());
-    if let Ok(seconds) = asked.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let moment = DateTime::parse_from_rfc2822(&asked).ok()?;
-    Some((moment.to_utc() - Utc::now()).to_std().unwrap_or_default())
-}
-
 /// A header's text, cleaned; empty where it is missing.
 pub(super) fn text(headers: &HeaderMap, name: &str) -> String {
     headers.get(name).map(|value| clean_line(&String::from_utf8_lossy(value.as_bytes()), 200)).unwrap_or_default()
@@ -104,23 +94,4 @@ fn host(headers: &HeaderMap) -> String {
     let to = text(headers, LOCATION.as_str());
     let host = Url::parse(&to).ok().and_then(|url| url.host_str().map(|host| clean_line(host, 100)));
     host.unwrap_or_else(|| "another path".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn asked(text: &str) -> Option<u64> {
-        let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
-        retry_after(&headers).map(|wait| wait.as_secs())
-    }
-
-    #[test]
-    fn retry_after_in_every_form() {
-        assert_eq!([asked("0"), asked("7"), asked("1000000000")], [Some(0), Some(7), Some(1_000_000_000)]);
-        assert_eq!([asked("soon"), asked("-1"), asked("")], [None; 3]);
-        assert_eq!(asked("Wed, 21 Oct 2015 07:28:00 GMT"), Some(0), "a moment that has passed");
-        let later = (Utc::now() + chrono::TimeDelta::seconds(90)).to_rfc2822().replace("+0000", "GMT");
-        assert!((85..=90).contains(&asked(&later).unwrap()), "{later}");
-    }
 }

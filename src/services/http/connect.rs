@@ -3,17 +3,16 @@
 use std::{
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use http_body_util::Full;
-use hyper::{
-    body::Bytes,
-    client::conn::{http1, http2},
-};
+use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
@@ -22,17 +21,19 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{CONNECT, Dial, Speaks, io_reason, reason};
+use super::{CONNECT, Dial, Speaks, io_reason, reason, upload::Upload};
 
 /// Wait before the next address is tried beside the one before (RFC 8305, section 5).
 const NEXT: Duration = Duration::from_millis(250);
 /// How long one who is awake looks for an answer before sleeping: about what it costs to wake an idle processor twice.
 const AWAKE: Duration = Duration::from_micros(100);
+/// Headers of one answer; some proxies and CSPs need more than the hundred that hyper allows by itself.
+pub(super) const HEADERS: usize = 256;
 
 /// Who is asked over a connection.
 pub(super) enum Sender {
-    One(http1::SendRequest<Full<Bytes>>),
-    Two(http2::SendRequest<Full<Bytes>>),
+    One(http1::SendRequest<Upload>),
+    Two(http2::SendRequest<Upload>),
 }
 
 /// A connection. Dropping it closes the socket.
@@ -40,13 +41,15 @@ pub(super) struct Connection {
     pub sender: Sender,
     pub carrier: Carrier,
     pub address: SocketAddr,
+    /// The other side has not taken all that was written.
+    pub behind: Arc<AtomicBool>,
 }
 
 /// Who moves a connection's bytes.
 pub(super) enum Carrier {
     /// HTTP/1.1: whoever waits for the answer, since nothing comes unasked. A task of its own would cost as much as the
     /// request. Nobody, once the connection has ended.
-    Waiting { connection: Option<Box<http1::Connection<TokioIo<Stream>, Full<Bytes>>>>, awake: bool },
+    Waiting { connection: Option<Box<http1::Connection<TokioIo<Stream>, Upload>>>, awake: bool },
     /// HTTP/2: a task, since the server speaks when it likes.
     Task(tokio::task::JoinHandle<()>),
 }
@@ -100,16 +103,16 @@ pub(super) async fn connect(
             Some((config, name)) => {
                 let shaken =
                     TlsConnector::from(config).connect(name, stream).await.map_err(|e| handshake(&e, speaks))?;
-                Stream::Tls(Box::new(shaken))
+                Way::Tls(Box::new(shaken))
             }
-            None => Stream::Plain(stream),
+            None => Way::Plain(stream),
         };
         let two = match &stream {
-            Stream::Tls(tls) => match (tls.get_ref().1.alpn_protocol() == Some(b"h2"), speaks) {
+            Way::Tls(tls) => match (tls.get_ref().1.alpn_protocol() == Some(b"h2"), speaks) {
                 (false, Speaks::Two) => return Err("the server does not speak HTTP/2".to_owned()),
                 (two, _) => two,
             },
-            Stream::Plain(_) => speaks == Speaks::Two,
+            Way::Plain(_) => speaks == Speaks::Two,
         };
         begin(stream, address, two, dial.awake).await
     };
@@ -118,17 +121,19 @@ pub(super) async fn connect(
         .unwrap_or_else(|_| Err(format!("no connection within {} s", CONNECT.as_secs())))
 }
 
-async fn begin(stream: Stream, address: SocketAddr, two: bool, awake: bool) -> Result<Connection, String> {
-    let io = TokioIo::new(stream);
+async fn begin(way: Way, address: SocketAddr, two: bool, awake: bool) -> Result<Connection, String> {
+    let behind = Arc::new(AtomicBool::new(false));
+    let io = TokioIo::new(Stream { way, behind: behind.clone() });
     let (sender, carrier) = if two {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         let (sender, connection) = builder.timer(TokioTimer::new()).handshake(io).await.map_err(|e| reason(&e))?;
         (Sender::Two(sender), Carrier::Task(tokio::spawn(async { drop(connection.await) })))
     } else {
-        let (sender, connection) = http1::Builder::new().handshake(io).await.map_err(|e| reason(&e))?;
+        let (sender, connection) =
+            http1::Builder::new().max_headers(HEADERS).handshake(io).await.map_err(|e| reason(&e))?;
         (Sender::One(sender), Carrier::Waiting { connection: Some(Box::new(connection)), awake })
     };
-    Ok(Connection { sender, carrier, address })
+    Ok(Connection { sender, carrier, address, behind })
 }
 
 /// The first address that answers; the others are given up. One that is slow does not hold up the next.
@@ -175,19 +180,25 @@ fn handshake(error: &std::io::Error, speaks: Speaks) -> String {
 }
 
 /// With or without TLS.
-pub(super) enum Stream {
+enum Way {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// A way that knows whether the other side takes what is written.
+pub(super) struct Stream {
+    way: Way,
+    behind: Arc<AtomicBool>,
+}
+
 macro_rules! each {
     ($self:ident, $stream:ident => $call:expr) => {
-        match $self.get_mut() {
-            Stream::Plain(plain) => {
+        match &mut $self.way {
+            Way::Plain(plain) => {
                 let $stream = Pin::new(plain);
                 $call
             }
-            Stream::Tls(tls) => {
+            Way::Tls(tls) => {
                 let $stream = Pin::new(&mut **tls);
                 $call
             }
@@ -196,19 +207,26 @@ macro_rules! each {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
         each!(self, stream => stream.poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        each!(self, stream => stream.poll_write(cx, buf))
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        let written = each!(self, stream => stream.poll_write(cx, buf));
+        if !matches!(written, Poll::Ready(Ok(_))) {
+            self.behind.store(true, Ordering::Relaxed);
+        }
+        written
     }
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        each!(self, stream => stream.poll_flush(cx))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let flushed = each!(self, stream => stream.poll_flush(cx));
+        // Asked for once everything was written.
+        self.behind.store(flushed.is_pending(), Ordering::Relaxed);
+        flushed
     }
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         each!(self, stream => stream.poll_shutdown(cx))
     }
 }

@@ -13,6 +13,8 @@ mod pool;
 mod redirect;
 mod resolve;
 mod tls;
+mod upload;
+mod wait;
 
 use std::{
     net::SocketAddr,
@@ -41,6 +43,7 @@ pub use jar::Jar;
 pub use redirect::{place, spoken};
 pub use tls::Identity;
 pub(super) use tls::provider;
+pub use wait::retry_after;
 
 use pool::{Pool, Trouble};
 
@@ -92,6 +95,8 @@ pub struct Reply {
     pub size: usize,
     /// False where the body went on after that.
     pub ended: bool,
+    /// False where an answer came before its request was sent to its end: the rest of it was not sent.
+    pub whole: bool,
     /// Who answered.
     pub address: SocketAddr,
     /// What it was spoken in.
@@ -243,23 +248,27 @@ impl Line<'_> {
     ) -> Result<Reply, Failure> {
         let (mut method, mut url, mut body) = (request.method.clone(), request.url.clone(), request.body.clone());
         let mut headers = request.headers.clone();
-        let mut hops = Vec::new();
+        let (mut hops, mut whole) = (Vec::new(), true);
         loop {
             let mut now = headers.clone();
             if let Some(cookies) = jar.and_then(|jar| jar.header(&url, now.get(hyper::header::COOKIE))) {
                 now.insert(hyper::header::COOKIE, cookies);
             }
             let aimed = self.dial.connect_to.filter(|_| url.host_str() == request.url.host_str());
+            // The address is the host's; the port is that of the first request, not of one that was redirected to https.
+            let (first, port) = (self.http.port(&request.url), self.http.port(&url));
+            let aimed = aimed.map(|at| if port == first { at } else { SocketAddr::new(at.ip(), port) });
             let wants = redirect::Wants { method: &method, url: &url, headers: now, body: body.clone() };
             let answer = self.once(wants, aimed, request.most, sent).await?;
+            whole &= answer.whole;
             if let Some(jar) = jar {
                 jar.keep(&answer.headers, &url);
             }
             let next = redirect::next(request.follow > 0, &method, &url, &answer)?;
             let Some(next) = next else {
-                let pool::Answer { status, headers, body, size, ended, address, version } = answer;
-                let took = started.elapsed();
-                return Ok(Reply { status, headers, body, size, ended, address, version, took, hops, url });
+                let pool::Answer { status, headers, body, size, ended, at, address, version, .. } = answer;
+                let took = at.duration_since(started);
+                return Ok(Reply { status, headers, body, size, ended, whole, address, version, took, hops, url });
             };
             hops.push((url.clone(), answer.status));
             if hops.len() > request.follow {

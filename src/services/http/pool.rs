@@ -8,9 +8,10 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use hyper::{
     HeaderMap, Response, StatusCode, Uri, Version,
     body::{Bytes, Incoming},
@@ -20,12 +21,16 @@ use rustls::{ClientConfig, pki_types::ServerName};
 
 use super::{
     BODY, Family, Line,
-    connect::{self, Connection, Sender},
+    connect::{self, Connection, HEADERS, Sender},
     reads, reason,
     redirect::{Wants, authority, origin},
     tls,
+    upload::Upload,
 };
 use crate::base::{Class, Failure};
+
+/// What hyper says of a head that it does not read to its end.
+const TOO_LARGE: &str = "message head is too large";
 
 /// Connections that wait for the next request, by origin.
 #[derive(Default)]
@@ -50,6 +55,10 @@ pub(super) struct Answer {
     pub body: Bytes,
     pub size: usize,
     pub ended: bool,
+    /// False where it came before the request was sent to its end.
+    pub whole: bool,
+    /// When the last of it was read.
+    pub at: Instant,
     pub address: SocketAddr,
     pub version: Version,
 }
@@ -73,9 +82,12 @@ impl Line<'_> {
             };
             sent.store(true, Ordering::Relaxed);
             match over(&mut connection, wants).await {
-                Ok(response) => {
-                    let answer = read(response, &mut connection, most).await?;
-                    if self.dial.keep && answer.ended {
+                Ok((response, taken)) => {
+                    let mut answer = read(response, &mut connection, most).await?;
+                    answer.whole = taken.is_none_or(|taken| taken.load(Ordering::Relaxed))
+                        && !connection.behind.load(Ordering::Relaxed);
+                    // What follows would have to wait for the rest of this request.
+                    if self.dial.keep && answer.ended && answer.whole {
                         self.pool.put(key, connection).await;
                     }
                     return Ok(answer);
@@ -159,22 +171,29 @@ impl Pool {
     }
 }
 
+/// Becomes true once the whole body was taken; nothing where there is none.
+type Taken = Option<Arc<AtomicBool>>;
+
 /// Sends it, and waits for the head of the answer.
-async fn over(connection: &mut Connection, wants: &Wants<'_>) -> Result<Response<Incoming>, Trouble> {
-    let request = request(&connection.sender, wants)?;
+async fn over(connection: &mut Connection, wants: &Wants<'_>) -> Result<(Response<Incoming>, Taken), Trouble> {
+    let (request, taken) = request(&connection.sender, wants)?;
     let Connection { sender, carrier, .. } = connection;
     let answer = match sender {
         Sender::One(sender) => carrier.bring(sender.try_send_request(request)).await,
         Sender::Two(sender) => carrier.bring(sender.try_send_request(request)).await,
     };
-    answer.map_err(|mut e| {
+    answer.map(|response| (response, taken)).map_err(|mut e| {
         let sent = e.take_message().is_none();
-        let why = reason(e.error());
+        let why = match reason(e.error()) {
+            // hyper says so of too many headers too.
+            why if why == TOO_LARGE => format!("{why}, or it has more than {HEADERS} headers"),
+            why => why,
+        };
         if sent { Trouble::Broke(why) } else { Trouble::NotSent(why) }
     })
 }
 
-fn request(sender: &Sender, wants: &Wants<'_>) -> Result<hyper::Request<Full<Bytes>>, Trouble> {
+fn request(sender: &Sender, wants: &Wants<'_>) -> Result<(hyper::Request<Upload>, Taken), Trouble> {
     let bad = |what: String| Trouble::Told(Failure::new(Class::Misconfigured, what));
     let url = wants.url;
     let mut headers = wants.headers.clone();
@@ -198,10 +217,10 @@ fn request(sender: &Sender, wants: &Wants<'_>) -> Result<hyper::Request<Full<Byt
         }
     };
     let target = target.parse::<Uri>().map_err(|e| bad(format!("the url cannot be sent: {e}")))?;
-    let body = Full::new(wants.body.clone().unwrap_or_default());
+    let (body, taken) = Upload::new(wants.body.clone());
     let mut request = hyper::Request::new(body);
     (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (wants.method.clone(), target, headers);
-    Ok(request)
+    Ok((request, taken))
 }
 
 /// Reads an answer up to [`BODY`], and keeps the first part of it.
@@ -231,5 +250,6 @@ async fn read(response: Response<Incoming>, connection: &mut Connection, most: u
     }
     let body = if body.is_empty() { only } else { body.into() };
     let address = connection.address;
-    Ok(Answer { status: parts.status, headers: parts.headers, body, size, ended, address, version: parts.version })
+    let (status, headers, version) = (parts.status, parts.headers, parts.version);
+    Ok(Answer { status, headers, body, size, ended, whole: true, at: Instant::now(), address, version })
 }

@@ -72,13 +72,18 @@ impl Session {
         }
         let sections = [Section::Server, Section::Replication, Section::Cluster].map(Command::Info);
         // Alone at first: what does not speak the protocol is told by its answer to a single command only.
-        for asked in [&[Command::SetName][..], &sections] {
-            for reply in self.try_each(asked).await? {
-                // A user may be kept from naming itself or from INFO, and is not the worse for it; a server that wants a
-                // password or is loading is another matter.
-                match reply {
-                    Ok(reply) => self.about.learn(&reply.text()?.unwrap_or_default()),
-                    Err(failure) => minor(failure)?,
+        for reply in self.try_each(&[Command::SetName]).await? {
+            // A user may be kept from naming itself, and is not the worse for it; a server that wants a password or is
+            // loading is another matter.
+            reply.map(drop).or_else(minor)?;
+        }
+        for reply in self.try_each(&sections).await? {
+            match reply {
+                Ok(reply) => self.about.learn(&reply.text()?.unwrap_or_default()),
+                Err(failure) => {
+                    let said = failure.causes.clone();
+                    minor(failure)?;
+                    return Err(said.iter().fold(unseen(&self.about.place), Failure::because));
                 }
             }
         }
@@ -225,6 +230,12 @@ impl Session {
         self.answered = true;
         Ok(values)
     }
+}
+
+/// Half of the keys, or yesterday's, must not pass for all of them.
+fn unseen(place: &str) -> Failure {
+    let words = format!("{place} does not allow INFO: a replica or a part of a cluster cannot be ruled out");
+    Failure::new(Class::Denied, words).hint("let this user ask: ACL SETUSER <user> +info")
 }
 
 /// What is not allowed to us may be done without; anything else may not.

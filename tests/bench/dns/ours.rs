@@ -74,6 +74,7 @@ impl Ours {
             step: "bench".parse().expect("an id"),
             attempt: 1,
             token: "0".repeat(32),
+            again: false,
             deadline: tokio::time::Instant::now() + Duration::from_secs(3600),
             cancel: CancellationToken::new(),
             reporter: told.clone(),

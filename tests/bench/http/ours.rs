@@ -70,6 +70,7 @@ pub async fn run(url: &str, requests: usize, at_once: usize, policy: Policy) {
         step: "bench".parse().expect("an id"),
         attempt: 1,
         token: String::new(),
+        again: false,
         deadline: tokio::time::Instant::now() + Duration::from_secs(600),
         cancel: CancellationToken::new(),
         reporter: Arc::new(Silent),

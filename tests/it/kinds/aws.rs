@@ -101,6 +101,7 @@ pub fn cx_heard(time: Duration, heard: Arc<Heard>) -> Cx {
         step: "test-step".parse().unwrap(),
         attempt: 1,
         token: format!("{:032x}", fastrand::u128(..)),
+        again: false,
         deadline: Instant::now() + time,
         cancel: CancellationToken::new(),
         reporter: heard,

@@ -158,6 +158,7 @@ pub fn attempt_of(limit: Duration, priors: BTreeMap<&str, Prior>) -> Attempt {
         step: "step".parse().unwrap(),
         attempt: 1,
         token: "0123456789abcdef0123456789abcdef".into(),
+        again: false,
         deadline: Instant::now() + limit,
         cancel: CancellationToken::new(),
         reporter: seen.clone(),

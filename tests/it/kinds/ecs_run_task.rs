@@ -170,6 +170,25 @@ async fn exit_codes_are_judged_by_the_container_that_counts() {
     assert_eq!(stopped.class, Class::Failed, "{stopped:?}");
 }
 
+/// ECS answers the same token with the same task: what ended must not be waited for again by the next retry.
+#[tokio::test]
+async fn a_task_that_is_found_again_has_an_end_that_is_known() {
+    for (code, stop) in [(None, "TaskFailedToStart"), (Some(2), "EssentialContainerExited")] {
+        let (proxy, step) = played(move |asked| match asked.operation.as_str() {
+            "ListTasks" => Answer::json(json!({ "taskArns": ["arn:aws:ecs:eu-west-1:1:task/acme/t1"] })),
+            _ => {
+                let by = json!("gonogo-again");
+                Answer::json(json!({ "tasks": [task("STOPPED", code, stop, &by)], "failures": [] }))
+            }
+        })
+        .await;
+        let again = gonogo::plan::Cx { token: "again".into(), again: true, ..minute() };
+        let captured = step.capture(&again).await.unwrap();
+        let failure = step.apply(&again, &captured).await.unwrap_err();
+        assert_eq!((failure.class, proxy.changes()), (Class::Failed, 0), "{failure:?}");
+    }
+}
+
 #[tokio::test]
 async fn no_capacity_has_done_nothing_and_a_long_task_is_unknown() {
     let (_proxy, step) = played(|asked| match asked.operation.as_str() {

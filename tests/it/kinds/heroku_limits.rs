@@ -148,6 +148,15 @@ async fn what_is_no_answer() {
     let paged = FakeHttp::start(|_| Say::Answer(206, vec![("next-range", "id ]x..".into())], b"[]".to_vec())).await;
     let failure = at(&paged.url()).heroku.dynos(&Limits::short()).await.unwrap_err();
     assert!(failure.message.contains("more than 50 pages"), "{failure:?}");
+    // Nor is one whose second page is none.
+    let half = FakeHttp::start(|asked| match asked.header("range") {
+        None => Say::Answer(206, vec![("next-range", "id ]x..".into())], b"[]".to_vec()),
+        Some(_) => Say::Answer(200, Vec::new(), b"{\"oops\": 1}".to_vec()),
+    })
+    .await;
+    let failure = at(&half.url()).heroku.dynos(&Limits::short()).await.unwrap_err();
+    assert_eq!(failure.class, Class::FailedNothingDone, "{failure:?}");
+    assert!(failure.message.ends_with("is not what the API promises"), "{failure:?}");
 }
 
 /// Every kind at an API that drips, resets and stops: over in time, and nothing is green.

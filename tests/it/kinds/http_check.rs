@@ -29,6 +29,31 @@ async fn looks(services: &Arc<Services>, params: &str) -> Result<String, String>
 }
 
 #[tokio::test]
+async fn a_body_that_goes_on_is_not_said_to_end() {
+    let server = FakeHttp::start(|_| ok(vec![b'x'; 9 << 20])).await;
+    let services = services(env());
+    for (text, evidence) in [("", "/whole"), ("steps = [{ url = \"/\" }, { url = \"/\" }]", "/requests/1/whole")] {
+        let text = format!("url = \"{}/\"\n{text}", server.url());
+        let seen = check("http.check", &text, &services).check(&attempt().cx).await.unwrap();
+        assert!(seen.line.contains("more than 8388608 bytes (not read further)"), "{}", seen.line);
+        assert_eq!(seen.evidence.pointer(evidence), Some(&false.into()), "{}", seen.evidence);
+    }
+}
+
+#[tokio::test]
+async fn many_headers_are_read_and_too_many_are_told() {
+    let server = FakeHttp::start(|asked| {
+        let many = if asked.path == "/many" { 150 } else { 400 };
+        Say::Answer(200, vec![("x-one-of-many", "y".into()); many], b"ok".to_vec())
+    })
+    .await;
+    let services = services(env());
+    looks(&services, &format!("url = \"{}/many\"", server.url())).await.unwrap();
+    let said = looks(&services, &format!("url = \"{}/more\"", server.url())).await.unwrap_err();
+    assert!(said.contains("more than 256 headers"), "{said}");
+}
+
+#[tokio::test]
 async fn everything_an_answer_can_be() {
     let body = r#"{"status": {"db": [{"name": "ok"}]}, "workers": 4, "ready": true}"#;
     let server = FakeHttp::start(move |asked| match asked.path.as_str() {

@@ -32,6 +32,9 @@ async fn sends_once_with_a_token_and_is_probed() {
         ("GET", "/done") => ok("{\"state\": \"done\"}"),
         ("GET", "/open") => ok("{\"state\": \"open\"}"),
         ("GET", "/hang") => Say::Hang,
+        ("GET", "/gone") => Say::Answer(404, Vec::new(), Vec::new()),
+        ("GET", "/html") => ok("<h1>Maintenance</h1>"),
+        ("GET", path) if path.len() == 4 => Say::Answer(path[1..].parse().unwrap(), Vec::new(), Vec::new()),
         _ => Say::Answer(404, Vec::new(), Vec::new()),
     })
     .await;
@@ -71,6 +74,17 @@ async fn sends_once_with_a_token_and_is_probed() {
     assert!(matches!(send.probe(&attempt.cx, &Json::Null, false).await.unwrap(), Finding::Done(_)));
     let open = sends(&services, &params("open"));
     assert!(matches!(open.probe(&attempt.cx, &Json::Null, false).await.unwrap(), Finding::NotDone { .. }));
+    let gone = sends(&services, &params("gone"));
+    assert!(matches!(gone.probe(&attempt.cx, &Json::Null, false).await.unwrap(), Finding::NotDone { .. }));
+    // Whoever answers like that has not looked.
+    for turned_away in ["302", "401", "403", "407", "408", "425", "429", "500", "503", "html"] {
+        let send = sends(&services, &params(turned_away));
+        let found = send.probe(&attempt.cx, &Json::Null, false).await.unwrap();
+        assert!(matches!(found, Finding::Unclear { .. }), "{turned_away}: {found:?}");
+    }
+    let late = params("done").replace("timeout = \"500ms\"", "max_latency = \"0ms\"");
+    let found = sends(&services, &late).probe(&attempt.cx, &Json::Null, false).await.unwrap();
+    assert!(matches!(found, Finding::Unclear { .. }), "{found:?}");
     let hang = sends(&services, &params("hang"));
     assert!(matches!(hang.probe(&attempt.cx, &Json::Null, false).await.unwrap(), Finding::Unclear { .. }));
     assert!(matches!(send.probe(&attempt.cx, &Json::Null, true).await.unwrap(), Finding::Unclear { .. }));
@@ -110,6 +124,12 @@ async fn classes_say_what_is_known() {
         assert_eq!(failure.class, class, "{code}: {failure:?}");
         assert!(failure.message.contains(&format!("status {code}")), "{failure:?}");
     }
+    // Sent again: the first one is there, or still being worked on.
+    let mut again = attempt();
+    again.cx.again = true;
+    let send = sends(&services, &format!("url = \"{}/409\"", nginx.url(0)));
+    let failure = send.apply(&again.cx, &Json::Null).await.unwrap_err();
+    assert_eq!(failure.class, Class::Unknown, "{failure:?}");
     // It was taken, and something is wrong with what it says.
     let failure = told("/200", "json = { ok = true }").await.unwrap_err();
     assert_eq!(failure.class, Class::Failed, "{failure:?}");
@@ -126,6 +146,21 @@ async fn classes_say_what_is_known() {
     assert_eq!(failure.class, Class::Unknown, "{failure:?}");
     nginx.signal("-CONT");
     nginx.until_alone().await;
+}
+
+#[tokio::test]
+async fn a_server_that_asks_to_wait_is_heard() {
+    let server = FakeHttp::start(|asked| {
+        let after = if asked.path == "/long" { "99999999999999999999" } else { "7" };
+        Say::Answer(429, vec![("retry-after", after.into())], Vec::new())
+    })
+    .await;
+    let services = services(env());
+    for (path, after) in [("/", 7), ("/long", u64::MAX)] {
+        let send = sends(&services, &format!("url = \"{}{path}\"", server.url()));
+        let failure = send.apply(&attempt().cx, &Json::Null).await.unwrap_err();
+        assert_eq!((failure.class, failure.after), (Class::FailedNothingDone, Some(Duration::from_secs(after))));
+    }
 }
 
 #[tokio::test]

@@ -52,6 +52,7 @@ fn tls(authority: &Authority, people: &Authority) -> Nginx {
         ),
         "server { listen 127.0.0.1:{3} http2; location / { return 200 \"$server_protocol\"; } }\n".into(),
         "server { listen 127.0.0.1:{4}; listen [::1]:{4}; location / { return 200 \"from=$remote_addr\"; } }\n".into(),
+        "server { listen 127.0.0.1:{5}; location / { return 301 https://shop.acme.example:{0}/; } }\n".into(),
     ];
     Nginx::start_in(dir, &config.concat())
 }
@@ -77,6 +78,14 @@ async fn names_versions_and_families() {
     looks(&services, &format!("{}http = \"1.1\"\ncontains = \"HTTP/1.1\"", at("shop", 0))).await.unwrap();
     looks(&services, &format!("{}http = \"2\"\ncontains = \"HTTP/2.0\"", at("shop", 0))).await.unwrap();
     looks(&services, &format!("{}contains = \"HTTP/1.1\"", at("shop", 1))).await.unwrap();
+    // A redirect to https leads to the port of https, at the address that was aimed at.
+    for port in ["", &format!(":{}", nginx.ports[5])] {
+        let plain = format!(
+            "url = \"http://shop.acme.example:{}/\"\nfollow = true\nconnect_to = \"127.0.0.1{port}\"\n{ca}",
+            nginx.ports[5]
+        );
+        looks(&services, &format!("{plain}contains = \"sni=shop.acme.example host=shop.acme.example\"")).await.unwrap();
+    }
     // HTTP/2 that is asked for and not spoken is not green.
     let said = looks(&services, &format!("{}http = \"2\"", at("shop", 1))).await.unwrap_err();
     assert!(said.contains("does not speak HTTP/2"), "{said}");

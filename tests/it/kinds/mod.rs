@@ -42,6 +42,7 @@ mod heroku_wire;
 mod heroku_world;
 mod http_burst;
 mod http_check;
+mod http_early;
 mod http_faults;
 mod http_scenario;
 mod http_send;

@@ -239,7 +239,9 @@ async fn nothing_holds_up_a_step() {
         "/busy" if asked.count == 0 => Say::Answer(429, vec![("retry-after", "0".into())], Vec::new()),
         "/never" => Say::Answer(429, vec![("retry-after", "3600".into())], Vec::new()),
         "/storm" => Say::Answer(429, vec![("retry-after", "0".into())], Vec::new()),
-        "/500" => Say::Answer(500, Vec::new(), b"oops".to_vec()),
+        "/408" | "/500" | "/502" | "/504" | "/501" => {
+            Say::Answer(asked.path[1..].parse().unwrap(), Vec::new(), b"oops".to_vec())
+        }
         "/moved" => Say::Answer(302, vec![("location", "/ok".into())], Vec::new()),
         _ => ok("fine"),
     })
@@ -256,7 +258,11 @@ async fn nothing_holds_up_a_step() {
         ("/drip", json!(null), "nobody knows whether it was delivered"),
         ("/reset", json!(null), "nobody knows whether it was delivered"),
         ("/never", json!(false), "it asks to wait 3600 s"),
-        ("/500", json!(false), "says 500"),
+        ("/500", json!(null), "nobody knows whether it was delivered: http"),
+        ("/502", json!(null), "says 502"),
+        ("/504", json!(null), "says 504"),
+        ("/408", json!(null), "says 408"),
+        ("/501", json!(false), "says 501"),
         ("/moved", json!(false), "says 302"),
     ] {
         let begun = Instant::now();

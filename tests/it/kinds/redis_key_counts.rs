@@ -70,6 +70,23 @@ async fn both_sides_are_counted_by_pattern() {
 }
 
 #[tokio::test]
+async fn a_database_is_not_compared_with_itself_nor_nothing_with_nothing() {
+    let (source, target) = (Redis::start(), Redis::start());
+    let failure = look(&both(&source, &target, "")).await.unwrap_err();
+    assert_eq!(failure.class, Class::NotYet, "{failure:?}");
+    assert!(failure.message.contains("no data: the source holds no key of any pattern"), "{failure:?}");
+    look(&both(&source, &target, "max = { \"*\" = 0 }")).await.unwrap();
+    fill(&source, 0, "a", 3);
+    fill(&source, 1, "a", 3);
+    let itself =
+        |db: u32| format!("source = \"{}\"\ntarget = \"redis://localhost:{}/{db}\"", source.url(), source.port);
+    let failure = look(&itself(0)).await.unwrap_err();
+    assert_eq!(failure.class, Class::Misconfigured, "{failure:?}");
+    assert!(failure.message.contains("both sides are the same database"), "{failure:?}");
+    look(&itself(1)).await.unwrap();
+}
+
+#[tokio::test]
 async fn one_side_has_bounds_a_policy_and_room() {
     let redis = Redis::start();
     fill(&redis, 0, "session:", 12);

@@ -68,7 +68,11 @@ async fn a_schedule_is_sent_back_whole() {
     let done = step.apply(&attempt, &captured).await.unwrap();
     assert_eq!(done.line, "schedule nightly is off");
     step.restore(&minute(), &captured).await.unwrap();
-    let put = put.lock().unwrap();
+    // Sent after a look that found it otherwise, it must not be taken for the request before.
+    let again = gonogo::plan::Cx { attempt: 3, again: true, ..attempt.clone() };
+    step.apply(&again, &captured).await.unwrap();
+    let mut put = put.lock().unwrap();
+    assert_eq!(put.pop().unwrap()["ClientToken"], format!("{}-3-0-to", attempt.token));
     let [off, on] = put.as_slice() else { panic!("{put:?}") };
     let mut wanted = json!({ "GroupName": "jobs", "State": "DISABLED", "ScheduleExpression": "rate(1 hour)",
         "Target": { "Arn": "a", "RoleArn": "r", "NewThing": { "Deep": [1.25, null, "x"] } },

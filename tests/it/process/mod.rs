@@ -1,8 +1,10 @@
 //! The program as people run it: the real binary, each test with its own folder for runs and an environment that
 //! has nothing but a path and a home. Every wait has an end, and no child outlives its test.
 
+mod again;
 mod burst;
 mod data;
+mod echoed;
 mod gone;
 mod hands;
 mod heroku;

@@ -69,6 +69,15 @@ fn a_retry_that_the_file_allows_waits_its_time_and_only_after_nothing_was_done()
     night.fails("one", Class::FailedNothingDone);
     assert!(matches!(night.forward("one"), StepState::NeedsDecision(_)), "only two tries were allowed");
 
+    // Whoever turned it away may ask for more, and not for the whole night.
+    for (asked, until) in [(7, 10_000), (20, 20_000), (u64::MAX, 60_000)] {
+        let mut night = Night::of(vec![retrying()]);
+        let after = Some(Duration::from_secs(asked));
+        let failure = Failure { after, ..Failure::new(Class::FailedNothingDone, "429") };
+        night.report("one", Report::Ended(Outcome::Failed(failure))).unwrap();
+        assert_eq!(night.forward("one"), &StepState::RetryWait { not_before: Elapsed(until) });
+    }
+
     let mut night = Night::of(vec![retrying()]);
     night.intends("one");
     night.fails("one", Class::Failed);

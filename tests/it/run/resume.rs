@@ -37,6 +37,55 @@ fn an_attempt_in_doubt_is_probed_once_and_never_done_again_by_itself() {
     assert_eq!(night.started().last().unwrap(), &("one".to_owned(), What::Do));
 }
 
+/// Whether an attempt of `one` that started now would have to send the token of an earlier one.
+fn keeps(night: &Night) -> bool {
+    let run = night.state.step(&id("one")).unwrap().1;
+    run.open_token(Leg::Forward, night.attempt("one") + 1).is_some()
+}
+
+fn unsure(night: &mut Night) -> Result<Vec<Event>, Refusal> {
+    let reason = Some("the console shows nothing".into());
+    night.says("dana", Intent::Retry { step: id("one"), typed: "retry".into(), reason })
+}
+
+#[test]
+fn a_token_is_kept_until_its_request_is_known() {
+    let mut night = in_doubt();
+    assert!(keeps(&night), "lost");
+    night.report("one", found_not_done()).unwrap();
+    assert!(keeps(&night), "it may still be under way");
+    night.says("dana", release()).unwrap();
+    night.says("dana", retry("one")).unwrap();
+    // Killed before anything was sent: the request before is as open as it was.
+    killed(&mut night);
+    assert!(keeps(&night), "the next one had only read");
+    night.says("dana", release()).unwrap();
+    night.intends("one");
+    night.fails("one", Class::FailedNothingDone);
+    assert!(keeps(&night), "turned away, which says nothing of the first");
+    night.says("dana", retry("one")).unwrap();
+    night.intends("one");
+    night.fails("one", Class::Unknown);
+    night.report("one", Report::Found(Finding::Unclear { line: "who knows".into() })).unwrap();
+    assert!(keeps(&night), "unknown");
+    unsure(&mut night).unwrap();
+    night.intends("one");
+    night.fails("one", Class::Failed);
+    assert!(!keeps(&night), "it ended, and how is known");
+    night.says("dana", retry("one")).unwrap();
+    night.intends("one");
+    night.fails("one", Class::Refused);
+    assert!(!keeps(&night), "what was known before stays known");
+}
+
+#[test]
+fn what_was_found_done_is_no_open_request() {
+    let mut night = in_doubt();
+    night.report("one", Report::Found(Finding::Done(Done::new("there")))).unwrap();
+    night.fails("one", Class::NotYet);
+    assert!(!keeps(&night));
+}
+
 #[test]
 fn what_was_found_done_is_checked_and_settled() {
     let mut night = in_doubt();

@@ -35,6 +35,14 @@ fn every() -> Vec<Event> {
             attempt,
             outcome: Outcome::Failed(Failure::new(Class::Unknown, "m").because("c").hint("h")),
         },
+        Event::AttemptEnded {
+            step: step.clone(),
+            attempt,
+            outcome: Outcome::Failed(Failure {
+                after: Some(Duration::from_secs(u64::MAX)),
+                ..Failure::new(Class::FailedNothingDone, "m")
+            }),
+        },
         Event::RetryScheduled { step: step.clone(), not_before: Elapsed(u64::MAX) },
         Event::Settled { step: step.clone(), back: true, settlement: Settlement::ByHand("r".into()) },
         Event::Asked { step: step.clone(), back: false },
