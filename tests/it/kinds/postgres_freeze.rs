@@ -10,8 +10,12 @@ use gonogo::{
 use serde_json::Value as Json;
 use tokio_postgres::Client;
 
-use super::contract::{action, acts_and_restores, attempt, attempt_of, done, env, points_at, services};
+use super::{
+    contract::{action, acts_and_restores, attempt, attempt_of, done, env, points_at, services},
+    postgres_session::{limits, text},
+};
 use crate::{
+    pgbouncer::PgBouncer,
     postgres::{Database, Role, client, database},
     proxy::{Proxy, Way},
 };
@@ -386,6 +390,41 @@ async fn a_group_stands_for_its_members() {
         freeze.restore(&attempt().cx, &captured).await.unwrap();
         assert_eq!(shop.state().await, before);
         super::postgres_replication_lag::says(proof.as_ref(), &format!("role {}", shop.member.name)).await;
+    }
+}
+
+/// A session with our role, name and address is somebody else's all the same: the application's, or a pooler's that took our
+/// name over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_looks_like_us_is_not_us() {
+    let services = services(env());
+    let shop = Shop::new("freeze_like").await;
+    let url = shop.database.url_of(&shop.app);
+    let pooler = PgBouncer::start(shop.database.cluster.port, &[&shop.app]);
+    for like in [url.clone(), pooler.url(&shop.app, &shop.database.name)] {
+        let other = client(&format!("{like}?application_name=gonogo")).await;
+        other.batch_execute(WRITE).await.unwrap();
+        let ours = services.postgres.connect(&text(url.clone()), &limits(30)).await.unwrap();
+        let freeze = action(KIND, &format!("database = '{url}'\nroles = ['{}']", shop.app.name), &services);
+        let attempt = attempt();
+        let captured = freeze.capture(&attempt.cx).await.unwrap();
+        // Frozen by hand, and nobody's session ended: the proof names it.
+        let name = &shop.database.name;
+        let set = |value| {
+            format!("ALTER ROLE {} IN DATABASE \"{name}\" SET default_transaction_read_only = {value}", shop.app.name)
+        };
+        shop.database.sql(&set("on")).await;
+        let proof = format!("database = '{url}'\nheld = '0s'\nroles = ['{}']", shop.app.name);
+        let proof = super::contract::check("postgres.frozen", &proof, &services);
+        let said = super::postgres_replication_lag::not_yet(proof.as_ref()).await;
+        assert!(said.contains("1 can still write: session pid") && said.contains("gonogo 127.0.0.1"), "{said}");
+        shop.database.sql(&set("off")).await;
+        let told = freeze.apply(&attempt.cx, &captured).await.unwrap();
+        assert!(told.line.contains("ended 1 session: pid ") && told.line.contains("gonogo 127.0.0.1"), "{}", told.line);
+        assert!(other.batch_execute(WRITE).await.is_err(), "it writes on");
+        ours.rows("SELECT 1", &[]).await.expect("a session of our own was ended");
+        ours.close().await;
+        freeze.restore(&attempt.cx, &captured).await.unwrap();
     }
 }
 
