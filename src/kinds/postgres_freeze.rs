@@ -32,7 +32,7 @@ began before, and waits until they are gone. It says whom it ended, and which wr
 | `strength` | changes | what it does not stop |
 |---|---|---|
 | `default` | `ALTER DATABASE` / `ALTER ROLE … IN DATABASE … SET default_transaction_read_only = on` | a session that asks: `SET`, `PGOPTIONS`, `BEGIN READ WRITE` |
-| `revoke` | takes `INSERT`, `UPDATE`, `DELETE`, `TRUNCATE` on tables, views and columns and `USAGE`, `UPDATE` on sequences from the roles, from groups that they are in and from `PUBLIC`, and with that from everybody else who has it from there | superusers, members of `pg_write_all_data`; an owner can grant it to itself again; large objects, and tables made later |
+| `revoke` | takes `INSERT`, `UPDATE`, `DELETE`, `TRUNCATE` on tables, views and columns and `USAGE`, `UPDATE` on sequences from the roles, from groups that they are in and from `PUBLIC`, and with that from everybody else who has it from there | superusers, members of `pg_write_all_data`; an owner can grant it to itself again; `SECURITY DEFINER` functions of an owner who is not frozen; large objects, and tables made later |
 | `nologin` | `ALTER ROLE … NOLOGIN`, in every database of the server; sessions are ended in this one | superusers (left out unless named), our own role, roles that replicate |
 
 Sessions that came after the change (a pooler comes back at once) are frozen by it and stay. A transaction that was prepared
