@@ -149,11 +149,13 @@ impl Frozen {
         self.except.iter().any(|one| one == name)
     }
 
-    /// When the freeze was, as its step has it.
+    /// When the freeze was, as its step has it; where a person froze, when that was said, which is later.
     fn frozen_at(&self, cx: &Cx) -> Result<Option<String>, Failure> {
         let Some(step) = &self.after else { return Ok(None) };
-        let at = cx.priors.get(step).and_then(|prior| prior.evidence.get("at")).and_then(Json::as_str);
-        at.map(|at| Some(at.to_owned())).ok_or_else(|| {
+        let prior = cx.priors.get(step);
+        let at = prior.and_then(|prior| prior.evidence.get("at")).and_then(Json::as_str).map(str::to_owned);
+        let at = at.or_else(|| prior?.by_hand.map(|at| at.to_rfc3339()));
+        at.map(Some).ok_or_else(|| {
             Failure::new(Class::NotYet, format!("no data: step {step} has not said when it froze"))
                 .hint("`after` names a step whose action is `postgres.freeze`, and which was done")
         })

@@ -29,7 +29,7 @@ fn frozen(services: &Arc<Services>, url: &str, more: &str) -> Arc<dyn Check> {
 
 /// Polls until it is green, after a freeze that left `evidence`.
 async fn green_after(check: &dyn Check, evidence: &Json) -> String {
-    let prior = Prior { captured: Json::Null, evidence: evidence.clone() };
+    let prior = Prior { captured: Json::Null, evidence: evidence.clone(), by_hand: None };
     let attempt = attempt_of(Duration::from_secs(30), BTreeMap::from([("freeze", prior)]));
     let seen = attempt.cx.poll(Duration::from_millis(100), || check.check(&attempt.cx)).await;
     seen.unwrap_or_else(|failure| panic!("{failure:?}")).line
