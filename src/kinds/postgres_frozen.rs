@@ -161,6 +161,14 @@ impl Frozen {
         })
     }
 
+    /// Whom the freeze's step froze: without their login they would be found nowhere else.
+    fn frozen_roles(&self, cx: &Cx) -> Vec<String> {
+        let Some(prior) = self.after.as_ref().and_then(|step| cx.priors.get(step)) else { return Vec::new() };
+        let roles = prior.evidence.get("roles").or_else(|| prior.captured.pointer("/switch/roles"));
+        let names = roles.and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
+        names.map(str::to_owned).collect()
+    }
+
     async fn look(&self, cx: &Cx) -> Result<Seen, Failure> {
         let at = self.frozen_at(cx)?;
         let limits = Limits::from(cx);
@@ -168,7 +176,7 @@ impl Frozen {
         words::changeable(&session)?;
         let before = counters(&session).await?;
         let begun = tokio::time::Instant::now();
-        let look = self.proofs(&session, &limits, at.as_deref()).await?;
+        let look = self.proofs(&session, &limits, at.as_deref(), &self.frozen_roles(cx)).await?;
         let after = self.counted(cx, &session, begun).await?;
         session.close().await;
         self.verdict(&look, &before, &after, begun.elapsed(), at.is_some())
@@ -180,9 +188,15 @@ impl Frozen {
         counters(session).await
     }
 
-    async fn proofs(&self, session: &Session, limits: &Limits, at: Option<&str>) -> Result<Look, Failure> {
+    async fn proofs(
+        &self,
+        session: &Session,
+        limits: &Limits,
+        at: Option<&str>,
+        frozen: &[String],
+    ) -> Result<Look, Failure> {
         let kept = settings::kept(session).await?;
-        let all = writers(session, &self.roles).await?;
+        let all = writers(session, &[&self.roles, frozen].concat()).await?;
         if let Some(name) = self.roles.iter().find(|name| !all.iter().any(|one| one.role == **name)) {
             return Err(Failure::new(Class::Misconfigured, format!("there is no role {name} at the server")));
         }

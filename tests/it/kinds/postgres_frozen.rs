@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     pgbouncer::PgBouncer,
-    postgres::{client, database},
+    postgres::{Cluster, client, database},
     proxy::{Proxy, Way},
 };
 
@@ -374,6 +374,28 @@ async fn a_view_with_a_trigger_is_written_to() {
     assert!(said.contains(&format!("role {} (INSERT on public.v) writes", app.name)), "{said}");
     database.sql(&format!("ALTER DATABASE \"{}\" SET default_transaction_read_only = on", database.name)).await;
     assert!(green(check.as_ref()).await.contains("if they ask"));
+}
+
+/// Whom the freeze kept from logging in is put to the proof without being named again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_roles_of_the_freeze_are_proved() {
+    let services = services(env());
+    let cluster = Cluster::start(&[]);
+    let url = cluster.url("postgres");
+    let admin = cluster.client("postgres").await;
+    admin
+        .batch_execute(
+            "CREATE ROLE app LOGIN PASSWORD 'app-pw-1'; CREATE TABLE t (note text); GRANT INSERT ON t TO app",
+        )
+        .await
+        .unwrap();
+    let freeze = action("postgres.freeze", &format!("database = '{url}'\nstrength = 'nologin'"), &services);
+    let try_it = attempt();
+    let captured = freeze.capture(&try_it.cx).await.unwrap();
+    let told = freeze.apply(&try_it.cx, &captured).await.unwrap();
+    let proof = frozen(&services, &url, "strength = 'nologin'\nexcept = ['postgres']\nafter = 'freeze'");
+    let line = green_after(proof.as_ref(), &told.evidence).await;
+    assert!(line.contains("1 roles cannot write, 1 of them cannot log in"), "{line}");
 }
 
 #[tokio::test]
