@@ -211,6 +211,9 @@ async fn bad_parameters_point_at_their_places() {
     ] {
         points_at("postgres.query", &format!("{base}{text}"), &services, marked, message);
     }
+    let hidden = "sql = \"SELECT u&\\\"pg_terminate_backe\\\\006Ed\\\"(0)\"\nequals = true";
+    let marked = hidden.lines().next().unwrap().trim_start_matches("sql = ");
+    points_at("postgres.query", &format!("{base}{hidden}"), &services, marked, "can hide what does");
     points_at("postgres.query", "sql = \"SELECT 1\"\nequals = 1", &services, "", "`postgres.query` needs `database`");
 }
 
