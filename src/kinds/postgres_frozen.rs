@@ -43,8 +43,9 @@ Each role is tried twice: as its sessions begin, and as one that asks (`BEGIN RE
 only if it asks is told and is green, since that is all such a freeze can do; with `\"revoke\"` or `\"nologin\"` it is not.
 
 A connected session can still write if its role can, or could by asking. A session that began after the freeze begins read-only: name
-the freeze's step by `after`, so that these (a pooler's, which comes back at once) are not held against it. Each is named: process id,
-role, application, address, since when, the first words of its last statement.
+the freeze's step by `after`, so that these (a pooler's, which comes back at once) are not held against it. Of a step that was done by
+hand the moment of that word counts. The roles of that step are proved even where they cannot log in any more. Each session is named:
+process id, role, application, address, since when, the first words of its last statement.
 
 Superusers can always write. Who is known and meant to stay (a monitoring superuser, the provider's own) is named in `except`, with
 the kind of background worker, too; they are not put to the proof, and the line says so.
