@@ -171,7 +171,7 @@ impl Session {
              pg_catalog.pg_is_in_recovery(), \
              pg_catalog.current_setting('default_transaction_read_only')::pg_catalog.bool, \
              pg_catalog.pg_backend_pid(), \
-             coalesce((SELECT {PROCESS} FROM pg_catalog.pg_stat_activity a WHERE a.pid = pg_catalog.pg_backend_pid()), '')"
+             coalesce((SELECT {PROCESS} FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), '')"
         );
         let system = "SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system()";
         let (row, system) = tokio::join!(self.at_once(&asked), self.at_once(system));
