@@ -19,7 +19,7 @@ use crate::{
         Cx,
         contract::{OwnerDone, Prior},
     },
-    run::{Wanted, What},
+    run::{Gate, Settlement, StepState, Wanted, What},
 };
 
 /// A manual step has no deadline of its own: its owner may take the night.
@@ -134,7 +134,9 @@ impl Conductor {
         let known = refs.iter().filter_map(|id| {
             let (_, run) = self.state.step(id)?;
             let captured = run.captured.clone().unwrap_or(Json::Null);
-            Some((id.clone(), Prior { captured, evidence: run.evidence.clone() }))
+            let by_hand = matches!(run.forward.state, StepState::Settled(Gate::Otherwise(Settlement::ByHand(_))));
+            let by_hand = run.forward.settled.filter(|_| by_hand).map(|settled| settled.at);
+            Some((id.clone(), Prior { captured, evidence: run.evidence.clone(), by_hand }))
         });
         Arc::new(known.collect())
     }

@@ -56,6 +56,29 @@ impl Ended {
     }
 }
 
+/// Sessions of the roles that began by `moment`, ours apart.
+pub(super) async fn old(session: &Session, roles: &[String], moment: &str) -> Result<Vec<Connected>, Failure> {
+    let there = sessions::connected(session, Some(roles), Some(moment)).await?;
+    Ok(there.into_iter().filter(|one| one.early).collect())
+}
+
+/// The same, without those that are just going.
+pub(super) async fn remaining(
+    cx: &Cx,
+    session: &Session,
+    roles: &[String],
+    moment: &str,
+) -> Result<Vec<Connected>, Failure> {
+    for _ in 1..QUIET {
+        let there = old(session, roles, moment).await?;
+        if there.is_empty() {
+            return Ok(there);
+        }
+        cx.pause(EVERY).await?;
+    }
+    old(session, roles, moment).await
+}
+
 /// Ends every session of the roles that began by `moment`, ours apart, and waits until none is seen any more.
 ///
 /// # Errors
@@ -64,8 +87,7 @@ pub(super) async fn end(cx: &Cx, session: &Session, roles: &[String], moment: &s
     let mut ended = Ended::default();
     let mut quiet = 0;
     loop {
-        let there = sessions::connected(session, Some(roles), Some(moment)).await.map_err(unknown)?;
-        let old: Vec<Connected> = there.into_iter().filter(|one| one.early).collect();
+        let old = old(session, roles, moment).await.map_err(unknown)?;
         quiet = if old.is_empty() { quiet + 1 } else { 0 };
         if quiet == QUIET {
             return Ok(ended);

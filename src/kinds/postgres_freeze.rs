@@ -32,7 +32,7 @@ began before, and waits until they are gone. It says whom it ended, and which wr
 | `strength` | changes | what it does not stop |
 |---|---|---|
 | `default` | `ALTER DATABASE` / `ALTER ROLE … IN DATABASE … SET default_transaction_read_only = on` | a session that asks: `SET`, `PGOPTIONS`, `BEGIN READ WRITE` |
-| `revoke` | takes `INSERT`, `UPDATE`, `DELETE`, `TRUNCATE` on tables, views and columns and `USAGE`, `UPDATE` on sequences from the roles, from groups that they are in and from `PUBLIC`, and with that from everybody else who has it from there | superusers, members of `pg_write_all_data`; an owner can grant it to itself again; large objects, and tables made later |
+| `revoke` | takes `INSERT`, `UPDATE`, `DELETE`, `TRUNCATE` on tables, views and columns and `USAGE`, `UPDATE` on sequences from the roles, from groups that they are in and from `PUBLIC`, and with that from everybody else who has it from there | superusers, members of `pg_write_all_data`; an owner can grant it to itself again; `SECURITY DEFINER` functions of an owner who is not frozen; large objects, and tables made later |
 | `nologin` | `ALTER ROLE … NOLOGIN`, in every database of the server; sessions are ended in this one | superusers (left out unless named), our own role, roles that replicate |
 
 Sessions that came after the change (a pooler comes back at once) are frozen by it and stay. A transaction that was prepared
@@ -109,7 +109,7 @@ pub(super) async fn thrown(
     let at = sessions::now(session).await.map_err(unknown)?;
     let changed = if changed { "" } else { " (as it was already)" };
     if !ends {
-        return Ok((changed.into(), json!({ "at": at })));
+        return Ok((changed.into(), json!({ "at": at, "roles": switch.roles })));
     }
     let ended = postgres_end::end(cx, session, &switch.roles, &at).await?;
     Ok((format!("{changed}; {}", ended.shown()), json!({ "at": at, "ended": ended.evidence(), "roles": switch.roles })))
@@ -119,16 +119,30 @@ fn unknown(failure: Failure) -> Failure {
     Failure { class: Class::Unknown, ..failure }
 }
 
-/// Looks whether a switch is thrown; where it is not, looks again: a commit under way would be seen then.
-pub(super) async fn probed(cx: &Cx, session: &Session, switch: &Switch, way: Way) -> Result<Finding, Failure> {
+/// Looks whether a switch is thrown; where it is not, looks again: a commit under way would be seen then. `shuts`: this way
+/// writing is stopped, and whoever connected before now may go on with it.
+pub(super) async fn probed(
+    cx: &Cx,
+    session: &Session,
+    switch: &Switch,
+    way: Way,
+    shuts: bool,
+) -> Result<Finding, Failure> {
     let other = if way == Way::Forth { Way::Back } else { Way::Forth };
     for last in [false, true] {
         let missing = switch.missing(session, way).await?;
         if missing.sql.is_empty() {
-            let old = sessions::connected(session, Some(&switch.roles), Some(&switch.at)).await?;
-            let old: Vec<_> = old.iter().filter(|one| one.early).map(sessions::Connected::shown).collect();
-            return Ok(match words::named(old, 3).filter(|_| way == Way::Forth) {
-                None => Finding::Done(Done::new("everything is as wanted")),
+            // When it was committed is not known: by now it is.
+            let at = sessions::now(session).await?;
+            let old = match (shuts, way) {
+                (true, _) => postgres_end::remaining(cx, session, &switch.roles, &at).await?,
+                (false, Way::Forth) => postgres_end::old(session, &switch.roles, &switch.at).await?,
+                (false, Way::Back) => Vec::new(),
+            };
+            return Ok(match words::named(old.iter().map(sessions::Connected::shown), 3) {
+                None => {
+                    Finding::Done(Done::new("everything is as wanted").with(json!({ "at": at, "roles": switch.roles })))
+                }
                 Some(named) => Finding::Unclear {
                     line: format!(
                         "the change is in place, but sessions from before are still there: {named}; trying again ends them"
@@ -240,7 +254,7 @@ impl Action for Freezes {
         Box::pin(async move {
             let freeze: Freeze = words::captured(captured)?;
             let session = self.session(cx).await?;
-            probed(cx, &session, &freeze.switch, if back { Way::Back } else { Way::Forth }).await
+            probed(cx, &session, &freeze.switch, if back { Way::Back } else { Way::Forth }, !back).await
         })
     }
 

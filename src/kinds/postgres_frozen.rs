@@ -43,16 +43,18 @@ Each role is tried twice: as its sessions begin, and as one that asks (`BEGIN RE
 only if it asks is told and is green, since that is all such a freeze can do; with `\"revoke\"` or `\"nologin\"` it is not.
 
 A connected session can still write if its role can, or could by asking. A session that began after the freeze begins read-only: name
-the freeze's step by `after`, so that these (a pooler's, which comes back at once) are not held against it. Each is named: process id,
-role, application, address, since when, the first words of its last statement.
+the freeze's step by `after`, so that these (a pooler's, which comes back at once) are not held against it. Of a step that was done by
+hand the moment of that word counts. The roles of that step are proved even where they cannot log in any more. Each session is named:
+process id, role, application, address, since when, the first words of its last statement.
 
 Superusers can always write. Who is known and meant to stay (a monitoring superuser, the provider's own) is named in `except`, with
 the kind of background worker, too; they are not put to the proof, and the line says so.
 
 What hurts people: equal WAL positions prove nothing (checkpoints write WAL), and different ones neither: the position is a hint in the
 evidence. A session that wrote reports it up to a second later, an idle one up to ten: `held` alone is no proof, the canary is.
-`SECURITY DEFINER` functions write as their owner: it is put to the proof as any role is, where it can log in. Large objects, tables that a role
-makes for itself, and foreign tables are not looked at.
+`SECURITY DEFINER` functions write as their owner: a role that may call one (of no extension, not a trigger's, `VOLATILE`) whose owner can
+write is a writer, whatever its own privileges. Functions are not tried: the catalog alone speaks, and the line says `through`. Large
+objects, tables that a role makes for itself, and foreign tables are not looked at.
 
 Needs: membership in the roles (or superuser) to become them; `pg_read_all_stats` to see others' sessions in full.
 
@@ -148,14 +150,24 @@ impl Frozen {
         self.except.iter().any(|one| one == name)
     }
 
-    /// When the freeze was, as its step has it.
+    /// When the freeze was, as its step has it; where a person froze, when that was said, which is later.
     fn frozen_at(&self, cx: &Cx) -> Result<Option<String>, Failure> {
         let Some(step) = &self.after else { return Ok(None) };
-        let at = cx.priors.get(step).and_then(|prior| prior.evidence.get("at")).and_then(Json::as_str);
-        at.map(|at| Some(at.to_owned())).ok_or_else(|| {
+        let prior = cx.priors.get(step);
+        let at = prior.and_then(|prior| prior.evidence.get("at")).and_then(Json::as_str).map(str::to_owned);
+        let at = at.or_else(|| prior?.by_hand.map(|at| at.to_rfc3339()));
+        at.map(Some).ok_or_else(|| {
             Failure::new(Class::NotYet, format!("no data: step {step} has not said when it froze"))
                 .hint("`after` names a step whose action is `postgres.freeze`, and which was done")
         })
+    }
+
+    /// Whom the freeze's step froze: without their login they would be found nowhere else.
+    fn frozen_roles(&self, cx: &Cx) -> Vec<String> {
+        let Some(prior) = self.after.as_ref().and_then(|step| cx.priors.get(step)) else { return Vec::new() };
+        let roles = prior.evidence.get("roles").or_else(|| prior.captured.pointer("/switch/roles"));
+        let names = roles.and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
+        names.map(str::to_owned).collect()
     }
 
     async fn look(&self, cx: &Cx) -> Result<Seen, Failure> {
@@ -165,7 +177,7 @@ impl Frozen {
         words::changeable(&session)?;
         let before = counters(&session).await?;
         let begun = tokio::time::Instant::now();
-        let look = self.proofs(&session, &limits, at.as_deref()).await?;
+        let look = self.proofs(&session, &limits, at.as_deref(), &self.frozen_roles(cx)).await?;
         let after = self.counted(cx, &session, begun).await?;
         session.close().await;
         self.verdict(&look, &before, &after, begun.elapsed(), at.is_some())
@@ -177,9 +189,15 @@ impl Frozen {
         counters(session).await
     }
 
-    async fn proofs(&self, session: &Session, limits: &Limits, at: Option<&str>) -> Result<Look, Failure> {
+    async fn proofs(
+        &self,
+        session: &Session,
+        limits: &Limits,
+        at: Option<&str>,
+        frozen: &[String],
+    ) -> Result<Look, Failure> {
         let kept = settings::kept(session).await?;
-        let all = writers(session, &self.roles).await?;
+        let all = writers(session, &[&self.roles, frozen].concat()).await?;
         if let Some(name) = self.roles.iter().find(|name| !all.iter().any(|one| one.role == **name)) {
             return Err(Failure::new(Class::Misconfigured, format!("there is no role {name} at the server")));
         }

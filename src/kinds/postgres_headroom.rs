@@ -38,12 +38,13 @@ Of each server:
 
 Of both: the target's version is not older; every extension is there in the same version; encoding, locale and its provider are the same;
 settings that change what a statement means or when it is given up are the same for a new session of the role (`settings` adds more);
-tables, columns, types, constraints, indexes, sequences, views, functions and triggers are the same (`schema = false` leaves that out).
+tables, columns, types, constraints, indexes, sequences, policies, views, functions and triggers are the same (`schema = false` leaves that
+out). What views, triggers and functions do is compared within one major version only: another one writes it differently, and the line says so.
 
 What hurts people: the old side's pooler hid how many connections the processes really open; a report from the morning is still an open
 transaction; the new side's locale was the image's default.
 
-Limits: free disk space cannot be seen in SQL; the sizes of the databases are told. Other roles' transactions are hidden from a role without
+Limits: free disk space cannot be seen in SQL; the sizes of the databases are told. Owners and grants are not compared. Other roles' transactions are hidden from a role without
 `pg_read_all_stats` (in `pg_monitor`): that is no data, and not green. Replication slots and rows are other kinds' work.
 
 Relies on <https://www.postgresql.org/docs/current/monitoring-stats.html>,
@@ -188,7 +189,8 @@ impl Headroom {
             found.extend(agree::look(source, target, &self.settings).await?);
             if self.schema {
                 let schema = schema::look(source, target).await?;
-                told.push(format!("{} parts of the schema are the same", schema.same));
+                let bodies = if schema.bodies { "" } else { ", what views, triggers and functions do apart" };
+                told.push(format!("{} parts of the schema are the same{bodies}", schema.same));
                 found.extend(schema.found);
             }
             if let Json::Object(evidence) = &mut evidence {

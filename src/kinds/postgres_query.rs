@@ -95,7 +95,7 @@ impl Query {
             let help = "a check changes nothing; make it an action of its own".to_owned();
             params.mistake(
                 span,
-                format!("`{name}` acts on the server, whatever the transaction"),
+                format!("`{name}` acts on the server, or can hide what does, whatever the transaction"),
                 "in this",
                 Some(help),
             );

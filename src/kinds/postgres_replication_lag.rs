@@ -26,7 +26,7 @@ pub static KIND: Kind = Kind {
     docs: "\
 Green when every subscription of `target` (or those named by `subscriptions`) is enabled and its worker runs, every table of it streams
 (`srsubstate = 'r'`), its slot at `source` is active and has lost nothing, every table of the source that holds rows is published to it,
-and it is at most `max` behind.
+with all its rows, columns and operations, and it is at most `max` behind.
 
 `max` compares bytes of WAL that the source has written with what the target has confirmed as flushed. With `max_age` the position that
 the source had written when the look began must be confirmed within that time, which is the lag in seconds. `max = \"0 B\"` means the
@@ -87,7 +87,7 @@ const PARAMS: &[Param] = &[
         name: "except",
         shape: Shape::Texts,
         required: false,
-        help: "tables (schema.name, * for any text) that need not be replicated",
+        help: "tables (schema.name, * for any text) that need not be replicated, publications that need not send everything",
     },
 ];
 
@@ -203,6 +203,8 @@ impl Lag {
         if let Some(named) = words::named(out, NAMED) {
             wrong.push(format!("in no publication: {named}; name them in `except` where that is meant"));
         }
+        let narrowed = replication::narrowed(source, &publications).await?;
+        wrong.extend(narrowed.into_iter().filter(|one| !self.excepted(&one.of)).map(|one| one.words));
         Ok((wrong, tables))
     }
 

@@ -16,10 +16,7 @@ use crate::{
     plan::{Action, Check, Cx, Done, Doubt, Finding, Identity, Param, Params, Seen, Shape, TextOrSecret},
     services::{
         Services,
-        postgres::{
-            Limits, Session, replication,
-            reverse::{self, There},
-        },
+        postgres::{Limits, Session, replication, reverse::There},
     },
 };
 
@@ -31,7 +28,8 @@ pub static KIND: Kind = Kind {
 Turns replication from `source` to `target` around, once the source is frozen and before the target takes writes:
 
 1. waits until the forward subscription (all of the target's database, or `subscriptions`) has everything, then disables it and waits
-   until its worker is gone: the two never run at once, or each row would come back as a conflict (before 16 there is no `origin = none`);
+   until its worker is gone: the two never run at once, or each row would come back as a conflict (before 16 there is no `origin = none`).
+   A change of the source that then waits in its slot is refused: it is not frozen, or the subscription was behind;
 2. publishes at the target, under `name`, the tables that the forward subscription has (without one: all that both sides have);
 3. subscribes at the source, without a copy; since 16 with `origin = none`;
 4. writes a marker into the target's WAL and waits until the source has confirmed it. Only then it is done.
@@ -40,9 +38,9 @@ If a later part fails, what was made is removed and the forward subscription run
 there: both enabled, every table in step, the slot alive, the newest position confirmed within `max_age` (with `marker`, a marker). It also
 says how many sequences are ahead: they do not travel; set them (`postgres.sequences`, sides swapped) before going back.
 
-Restore removes the way back and enables the forward subscription as it was found. It refuses where rows that came back this way would
-be sent forward again (it looks into the forward slot): then the target has been written to, and the forward subscription has to be
-made anew.
+Restore removes the way back and enables the forward subscription as it was found. It stops the way back first and refuses, letting it
+run again, where changes of the target have not come back (it looks into its slot), and where rows that came back this way would be sent
+forward again (into the forward slot): then the target has been written to, and the forward subscription has to be made anew.
 
 What hurts people: it is skipped under pressure. A published table without a key takes no more `UPDATE` at the *target*: such
 tables are refused. The disabled forward slot keeps WAL on the source's disk: drop it when nobody goes back any more. Hosted Heroku
@@ -54,7 +52,7 @@ password, in `pg_subscription`, for superusers to read. The statement is kept ou
 role may say so (a superuser's); elsewhere have `log_statement` be `none`, or leave the password out and give the server a password file.
 
 Needs: at the source a superuser or, since 16, `pg_create_subscription`; at the target ownership of the tables and of the forward
-subscription, `wal_level = logical`, and a role in `connection` that may replicate.
+subscription, `wal_level = logical`, and a role in `connection` that may replicate; on both sides to look into slots (a superuser or `REPLICATION`).
 
 <https://www.postgresql.org/docs/current/sql-createsubscription.html>,
 <https://www.postgresql.org/docs/current/logical-replication-restrictions.html>",
@@ -297,17 +295,7 @@ impl Action for Reverse {
         Box::pin(async move {
             let found: Found = words::captured(captured)?;
             let sides = self.sides(cx).await?;
-            let forward = replication::subscriptions(&sides.target).await?;
-            for one in forward
-                .iter()
-                .filter(|one| !one.enabled && found.forward.iter().any(|was| was.name == one.name && was.enabled))
-            {
-                let echoes = reverse::echoes(&sides.source, one).await?;
-                if echoes > 0 {
-                    return Err(Failure::new(Class::Refused, format!("{echoes} changes came back this way and would be sent forward again by {}", one.name))
-                        .hint("the target has been written to: to replicate forward again, drop the subscription and make it anew"));
-                }
-            }
+            self.emptied(cx, &sides, &found).await?;
             self.undo(cx, &sides, &found).await.map_err(|failure| Failure {
                 class: if failure.class == Class::NotYet { Class::Failed } else { failure.class },
                 ..failure

@@ -277,7 +277,9 @@ impl Action for Opens {
         Box::pin(async move {
             let release: Release = words::captured(captured)?;
             let session = self.session(cx).await?;
-            postgres_freeze::probed(cx, &session, &release.switch, if back { Way::Back } else { Way::Forth }).await
+            let shuts = back && !release.switch.is_empty();
+            let way = if back { Way::Back } else { Way::Forth };
+            postgres_freeze::probed(cx, &session, &release.switch, way, shuts).await
         })
     }
 

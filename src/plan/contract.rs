@@ -9,6 +9,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use serde_json::Value as Json;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +49,8 @@ pub struct Prior {
     pub captured: Json,
     /// The evidence of what it did.
     pub evidence: Json,
+    /// When a person called it done by hand.
+    pub by_hand: Option<DateTime<Utc>>,
 }
 
 /// Where an attempt reports while it works. Both calls never block and may drop when flooded.

@@ -30,7 +30,7 @@ SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialised view' WHEN 
   pg_catalog.format('%I.%I', nspname, relname),
   CASE WHEN relkind = 'p' THEN 'partitioned by ' || pg_catalog.pg_get_partkeydef(oid)
        WHEN relispartition THEN 'partition ' || COALESCE(pg_catalog.pg_get_expr(relpartbound, oid), '') ELSE '' END
-    || CASE WHEN relrowsecurity THEN ' row security' ELSE '' END
+    || CASE WHEN relrowsecurity THEN ' row security' ELSE '' END || CASE WHEN relforcerowsecurity THEN ' forced' ELSE '' END{view}
 FROM relations WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
 UNION ALL
 SELECT 'column', pg_catalog.format('%I.%I.%I', r.nspname, r.relname, a.attname),
@@ -49,25 +49,56 @@ SELECT 'constraint', pg_catalog.format('%I.%I.%I', r.nspname, r.relname, c.conna
   pg_catalog.pg_get_constraintdef(c.oid) || CASE WHEN c.convalidated THEN '' ELSE ' not validated' END
 FROM pg_catalog.pg_constraint c JOIN relations r ON r.oid = c.conrelid WHERE c.contype <> 'n'
 UNION ALL
-SELECT 'trigger', pg_catalog.format('%I.%I.%I', r.nspname, r.relname, t.tgname), t.tgenabled::pg_catalog.text
+SELECT 'trigger', pg_catalog.format('%I.%I.%I', r.nspname, r.relname, t.tgname), {trigger}t.tgenabled::pg_catalog.text
 FROM pg_catalog.pg_trigger t JOIN relations r ON r.oid = t.tgrelid WHERE NOT t.tgisinternal
 UNION ALL
+SELECT 'policy', pg_catalog.format('%I.%I.%I', r.nspname, r.relname, p.polname),
+  p.polcmd::pg_catalog.text || CASE WHEN p.polpermissive THEN '' ELSE ' restrictive' END
+    || COALESCE((SELECT ' to ' || pg_catalog.string_agg(o.rolname, ', ' ORDER BY o.rolname) FROM pg_catalog.pg_roles o WHERE o.oid = ANY (p.polroles)), '')
+    || COALESCE(' using ' || pg_catalog.pg_get_expr(p.polqual, p.polrelid), '')
+    || COALESCE(' with check ' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid), '')
+FROM pg_catalog.pg_policy p JOIN relations r ON r.oid = p.polrelid
+UNION ALL
 SELECT 'function', pg_catalog.format('%I.%I(%s)', own.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)),
-  pg_catalog.md5(p.prosrc) || COALESCE(p.probin, '')
+  {function} || CASE WHEN p.prosecdef THEN ' security definer' ELSE '' END || ' ' || p.provolatile::pg_catalog.text
 FROM pg_catalog.pg_proc p JOIN own ON own.oid = p.pronamespace
 WHERE NOT EXISTS (SELECT FROM extended e WHERE e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND e.objid = p.oid)
 UNION ALL
 SELECT CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' ELSE 'type' END, pg_catalog.format('%I.%I', own.nspname, t.typname),
-  CASE t.typtype WHEN 'd' THEN pg_catalog.format_type(t.typbasetype, t.typtypmod) ELSE
+  CASE t.typtype WHEN 'd' THEN pg_catalog.format_type(t.typbasetype, t.typtypmod) || CASE WHEN t.typnotnull THEN ' not null' ELSE '' END
+    || COALESCE(' default ' || t.typdefault, '')
+    || COALESCE((SELECT ' ' || pg_catalog.string_agg(pg_catalog.pg_get_constraintdef(c.oid), ' ' ORDER BY c.conname)
+                 FROM pg_catalog.pg_constraint c WHERE c.contypid = t.oid AND c.contype = 'c'), '') ELSE
     COALESCE((SELECT pg_catalog.string_agg(e.enumlabel, ', ' ORDER BY e.enumsortorder) FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid), '') END
 FROM pg_catalog.pg_type t JOIN own ON own.oid = t.typnamespace
 WHERE t.typtype IN ('e', 'd', 'r')
   AND NOT EXISTS (SELECT FROM extended e WHERE e.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND e.objid = t.oid)";
 
+/// What stands in [`PARTS`] for {view}, {trigger} and {function}: the definitions as one major version writes them, or only
+/// what another one writes the same.
+const BODIES: [(&str, &str, &str); 3] = [
+    (
+        "{view}",
+        " || CASE WHEN relkind IN ('v', 'm') THEN pg_catalog.md5(pg_catalog.pg_get_viewdef(oid)) ELSE '' END",
+        "",
+    ),
+    ("{trigger}", "pg_catalog.pg_get_triggerdef(t.oid) || ' ' || ", ""),
+    (
+        "{function}",
+        "CASE WHEN p.prokind IN ('f', 'p') THEN pg_catalog.md5(pg_catalog.pg_get_functiondef(p.oid))
+           ELSE pg_catalog.md5(p.prosrc) || COALESCE(p.probin, '') END",
+        "pg_catalog.md5(p.prosrc) || COALESCE(p.probin, '')",
+    ),
+];
+/// The version that says what sort of function one is.
+const SORTS_FUNCTIONS: u32 = 110_000;
+
 /// How two schemas differ.
 pub(super) struct Compared {
     /// Parts that are the same.
     pub same: usize,
+    /// Definitions of views, triggers and functions are among them.
+    pub bodies: bool,
     pub found: Vec<String>,
 }
 
@@ -75,13 +106,15 @@ type Parts = BTreeMap<(String, String), String>;
 
 /// Compares the two.
 pub(super) async fn look(source: &Session, target: &Session) -> Result<Compared, Failure> {
-    let (old, new) = tokio::try_join!(parts(source), parts(target))?;
-    let mut compared = Compared { same: 0, found: Vec::new() };
+    let (there, here) = (source.server().version, target.server().version);
+    let bodies = there / 10_000 == here / 10_000 && there >= SORTS_FUNCTIONS;
+    let (old, new) = tokio::try_join!(parts(source, bodies), parts(target, bodies))?;
+    let mut compared = Compared { same: 0, bodies, found: Vec::new() };
     let shown = |text: &str| clean_line(text, SHOWN);
     // The columns and constraints of a table that is missing go without saying.
     let gone = |parts: &Parts, kind: &str, name: &str| {
         let table = name.rsplit_once('.').map_or(name, |(table, _)| table);
-        matches!(kind, "column" | "constraint" | "trigger")
+        matches!(kind, "column" | "constraint" | "trigger" | "policy")
             && !["table", "materialised view", "foreign table", "view"]
                 .iter()
                 .any(|kind| parts.contains_key(&((*kind).to_owned(), table.to_owned())))
@@ -112,7 +145,10 @@ pub(super) async fn look(source: &Session, target: &Session) -> Result<Compared,
     Ok(compared)
 }
 
-async fn parts(session: &Session) -> Result<Parts, Failure> {
-    let rows = session.rows(PARTS, &[]).await?;
+async fn parts(session: &Session, bodies: bool) -> Result<Parts, Failure> {
+    let sql = BODIES
+        .iter()
+        .fold(PARTS.to_owned(), |sql, (mark, whole, short)| sql.replace(mark, if bodies { whole } else { short }));
+    let rows = session.rows(&sql, &[]).await?;
     Ok(rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect())
 }

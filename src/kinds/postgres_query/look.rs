@@ -11,11 +11,12 @@ use crate::{
 };
 
 /// Functions that act although nothing is written in the transaction: other sessions, the server, other connections,
-/// the log that replicas read.
+/// the log that replicas read. And those that run a text, in which any of them can hide.
 const ACTS: &[&str] = &[
     "dblink",
     "dblink_connect",
     "dblink_exec",
+    "dblink_open",
     "dblink_send_query",
     "lo_export",
     "lo_import",
@@ -32,7 +33,9 @@ const ACTS: &[&str] = &[
     "pg_drop_replication_slot",
     "pg_export_snapshot",
     "pg_file_write",
+    "pg_import_system_collations",
     "pg_log_backend_memory_contexts",
+    "pg_log_standby_snapshot",
     "pg_logical_emit_message",
     "pg_logical_slot_get_binary_changes",
     "pg_logical_slot_get_changes",
@@ -40,11 +43,16 @@ const ACTS: &[&str] = &[
     "pg_promote",
     "pg_reload_conf",
     "pg_replication_origin_advance",
+    "pg_replication_origin_session_setup",
     "pg_replication_slot_advance",
     "pg_rotate_logfile",
     "pg_start_backup",
     "pg_stat_reset",
+    "pg_stat_reset_replication_slot",
     "pg_stat_reset_shared",
+    "pg_stat_reset_single_table_counters",
+    "pg_stat_reset_slru",
+    "pg_stat_reset_subscription_stats",
     "pg_stat_statements_reset",
     "pg_stop_backup",
     "pg_switch_wal",
@@ -53,12 +61,21 @@ const ACTS: &[&str] = &[
     "pg_try_advisory_lock_shared",
     "pg_wal_replay_pause",
     "pg_wal_replay_resume",
+    "query_to_xml",
+    "query_to_xml_and_xmlschema",
+    "query_to_xmlschema",
     "set_config",
+    "ts_rewrite",
+    "ts_stat",
 ];
 
 /// The first function of a statement that acts. Names are compared as words: one inside a text is seen too, which is
-/// the safe mistake.
+/// the safe mistake. A name written by its characters' numbers could be any.
 pub(super) fn acts(sql: &str) -> Option<&'static str> {
+    const NUMBERED: &str = "U&\"";
+    if sql.to_ascii_lowercase().contains("u&\"") {
+        return Some(NUMBERED);
+    }
     let words = sql.split(|c: char| !(c.is_alphanumeric() || c == '_'));
     words.map(str::to_ascii_lowercase).find_map(|word| ACTS.iter().copied().find(|name| *name == word))
 }
@@ -170,6 +187,9 @@ mod tests {
     fn what_acts_is_seen_as_a_word() {
         assert_eq!(acts("SELECT PG_TERMINATE_BACKEND(pid) FROM x"), Some("pg_terminate_backend"));
         assert_eq!(acts("select pg_catalog.set_config('a', 'b', true)"), Some("set_config"));
+        assert_eq!(acts("select U&\"pg_terminate_backe!006Ed\" UESCAPE '!' (0)"), Some("U&\""));
+        assert_eq!(acts("select u&\"\\0070g_notify\"('a', '')"), Some("U&\""));
+        assert_eq!(acts("SELECT query_to_xml('select pg_' || 'notify(1)', true, true, '')"), Some("query_to_xml"));
         assert_eq!(acts("select my_set_config_count from t where dblinks"), None);
     }
 

@@ -132,6 +132,8 @@ impl Reverse {
         if !reverse::publication(target, name).await?.exists {
             wrong.push(format!("the target has no publication {name}"));
         }
+        let narrowed = replication::narrowed(target, std::slice::from_ref(&name.to_owned())).await?;
+        wrong.extend(narrowed.into_iter().map(|one| one.words));
         let back = replication::subscriptions(source).await?.into_iter().find(|one| one.name == name);
         let Some(back) = back else {
             wrong.push(format!("no data: the source has no subscription {name}"));

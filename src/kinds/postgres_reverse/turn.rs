@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// How long the way back may take to confirm what it has applied.
+const CONFIRMS: Duration = Duration::from_secs(3);
+
 impl Reverse {
     /// Waits until the forward subscriptions have all that the source has written.
     pub(super) async fn caught_up(&self, cx: &Cx, sides: &Sides, found: &Found) -> Result<(), Failure> {
@@ -42,7 +45,83 @@ impl Reverse {
         };
         // Half of the time is for what comes after.
         let half = Cx { deadline: Instant::now() + cx.left() / 2, ..cx.clone() };
-        half.poll(EVERY, look).await.map_err(|failure| Failure { class: failure_before(failure.class), ..failure })
+        half.poll(EVERY, look).await.map_err(before)
+    }
+
+    /// Refuses where the stopped forward subscriptions have not everything; `back`: rows may have come back already, and
+    /// wait in the forward slots, too.
+    async fn arrived(&self, cx: &Cx, sides: &Sides, found: &Found, back: bool) -> Result<(), Failure> {
+        let all = replication::subscriptions(&sides.target).await?;
+        for one in all.iter().filter(|one| found.forward.iter().any(|wanted| wanted.name == one.name)) {
+            let look = || async {
+                if back {
+                    reverse::unsent(&sides.source, one).await
+                } else {
+                    reverse::pending(&sides.source, one).await
+                }
+            };
+            let behind = cx.poll(EVERY, look).await?;
+            if behind > 0 {
+                let words = format!(
+                    "{behind} changes of the source have not arrived by {}: it is not frozen, or the subscription was behind",
+                    one.name
+                );
+                return Err(Failure::new(Class::Refused, words)
+                    .hint("freeze the source, let the subscription run until it has everything, then try again"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops the way back, and refuses where going back to forward replication would lose rows or send them twice: then it
+    /// runs on.
+    pub(super) async fn emptied(&self, cx: &Cx, sides: &Sides, found: &Found) -> Result<(), Failure> {
+        let Sides { source, target } = sides;
+        let all = replication::subscriptions(source).await?;
+        let Some(back) = all.iter().find(|one| one.name == found.name && !found.there) else {
+            return self.no_echoes(cx, sides, found).await.map_err(before);
+        };
+        // The rest of the time is for letting it run again.
+        let half = Cx { deadline: Instant::now() + cx.left() / 2, ..cx.clone() };
+        if back.enabled {
+            // What it has applied it confirms a moment later.
+            let _late = self.streams(&half, sides, &found.name, false, CONFIRMS).await;
+            reverse::enable(source, &back.name, false).await?;
+        }
+        let looked = async {
+            self.stopped(&half, source, &back.name).await?;
+            let left = half.poll(EVERY, || reverse::pending(target, back)).await?;
+            if left > 0 {
+                let words = format!("{left} changes written at the target have not come back");
+                return Err(Failure::new(Class::Refused, words).hint(
+                    "let the way back run until it has everything (postgres.reverse as a check), then try again",
+                ));
+            }
+            self.no_echoes(&half, sides, found).await
+        };
+        let looked = looked.await.map_err(before);
+        if let (Err(failure), true) = (&looked, back.enabled) {
+            reverse::enable(source, &back.name, true).await.map_err(|also| {
+                Failure { class: Class::Failed, ..failure.clone() }
+                    .because(format!("the way back could not be enabled again: {}", also.message))
+            })?;
+        }
+        looked
+    }
+
+    async fn no_echoes(&self, cx: &Cx, sides: &Sides, found: &Found) -> Result<(), Failure> {
+        let forward = replication::subscriptions(&sides.target).await?;
+        for one in forward
+            .iter()
+            .filter(|one| !one.enabled && found.forward.iter().any(|was| was.name == one.name && was.enabled))
+        {
+            let echoes = cx.poll(EVERY, || reverse::echoes(&sides.source, one)).await?;
+            if echoes > 0 {
+                return Err(Failure::new(Class::Refused, format!("{echoes} changes came back this way and would be sent forward again by {}", one.name))
+                    .hint("the target has been written to: to replicate forward again, drop the subscription and make it anew"));
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn stopped(&self, cx: &Cx, session: &Session, name: &str) -> Result<(), Failure> {
@@ -65,6 +144,7 @@ impl Reverse {
         for one in &found.forward {
             self.stopped(cx, &sides.target, &one.name).await?;
         }
+        self.arrived(cx, sides, found, state.subscription.exists).await?;
         if !state.publication.exists {
             reverse::publish(&sides.target, &found.name, &found.tables).await?;
         }
@@ -132,6 +212,7 @@ impl Reverse {
         }
         let undone = async {
             let sides = self.sides(cx).await?;
+            self.emptied(cx, &sides, found).await?;
             self.undo(cx, &sides, found).await
         };
         match undone.await {
@@ -142,6 +223,10 @@ impl Reverse {
                 .hint("look at both sides: pg_subscription, pg_publication, pg_replication_slots"),
         }
     }
+}
+
+fn before(failure: Failure) -> Failure {
+    Failure { class: failure_before(failure.class), ..failure }
 }
 
 /// A failure before anything was done, or after all of it was undone.

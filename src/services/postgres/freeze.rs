@@ -93,6 +93,14 @@ pub async fn plan(session: &Session, named: &[String], strength: Strength) -> Re
             .iter()
             .fold(failure, |failure, one| failure.because(format!("{}: {}", one.role, one.why))));
     }
+    // What a function does as its owner no REVOKE from its callers stops.
+    let is_covered = |role: &String| covered.iter().any(|one| one.role == *role);
+    for one in covered.iter().filter(|_| strength == Strength::Revoke) {
+        if let Some((function, owner)) = one.through.iter().find(|(_, owner)| !is_covered(owner)) {
+            let why = format!("through {function}, which writes as {owner}");
+            left_out.push(LeftOut { role: one.role.clone(), why });
+        }
+    }
     // Who can write and was not meant is said, too.
     let others = known.writers.iter().filter(|one| !all && one.can_write() && one.logs_in && !is_meant(&one.role));
     left_out.extend(others.map(|one| LeftOut { role: one.role.clone(), why: "not named by `roles`".into() }));

@@ -20,6 +20,7 @@ mod files;
 pub mod freeze;
 pub mod grants;
 mod open;
+mod own;
 mod pooler;
 mod read;
 pub mod release;
@@ -99,13 +100,14 @@ pub struct Postgres {
     http: Http,
     services: Weak<Services>,
     variables: Variables,
+    own: Arc<own::Own>,
 }
 
 impl Postgres {
     /// A client that has not asked anything yet.
     #[must_use]
     pub fn new(env: Arc<Env>, services: Weak<Services>) -> Self {
-        Self { http: Http::new(env.clone()), env, services, variables: Variables::default() }
+        Self { http: Http::new(env.clone()), env, services, variables: Variables::default(), own: Arc::default() }
     }
 
     /// The same with variables (`PGHOST`, `HOME`, …) in place of the process's own.

@@ -1,14 +1,16 @@
 //! From a connection string to a session that suits: host after host, and what is found out and set once one lets us in.
 //! As in libpq a server that refuses ends the search; one that cannot be reached does not.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
     Limits, Pooler, Postgres, Session, address,
     dial::{Dialler, Trouble},
-    files, pooler,
+    files,
+    own::{Own, PROCESS},
+    pooler,
     target::{Attributes, HostAt, Target},
     tls,
 };
@@ -62,14 +64,14 @@ impl Postgres {
         let config = tls::config(&target.tls, self.env.http.ca.as_deref(), &self.variables).await?;
         let dialler = Dialler { target: &target, config, env: &self.env, http: &self.http };
         let session = if target.attributes == Attributes::PreferStandby {
-            match one_of(&dialler, Attributes::Standby, limits, reads).await {
+            match one_of(&dialler, Attributes::Standby, limits, reads, &self.own).await {
                 Err(failure) if failure.class == Class::FailedNothingDone => {
-                    one_of(&dialler, Attributes::Any, limits, reads).await
+                    one_of(&dialler, Attributes::Any, limits, reads, &self.own).await
                 }
                 other => other,
             }
         } else {
-            one_of(&dialler, target.attributes, limits, reads).await
+            one_of(&dialler, target.attributes, limits, reads, &self.own).await
         };
         session.map_err(|failure| match (&target.unused, failure.class) {
             (Some(why), Class::Denied) => failure.because(why),
@@ -79,7 +81,13 @@ impl Postgres {
 }
 
 /// The first host that lets us in and is what is wanted.
-async fn one_of(dialler: &Dialler<'_>, wanted: Attributes, limits: &Limits, reads: bool) -> Result<Session, Failure> {
+async fn one_of(
+    dialler: &Dialler<'_>,
+    wanted: Attributes,
+    limits: &Limits,
+    reads: bool,
+    own: &Arc<Own>,
+) -> Result<Session, Failure> {
     let target = dialler.target;
     let limit = target.timeout.unwrap_or(CONNECT);
     let mut troubles = Vec::new();
@@ -89,7 +97,7 @@ async fn one_of(dialler: &Dialler<'_>, wanted: Attributes, limits: &Limits, read
     }
     for host in hosts {
         let until = Instant::now() + limit;
-        let tried = tokio::time::timeout_at(until, admitted(dialler, host, wanted, limits, reads)).await;
+        let tried = tokio::time::timeout_at(until, admitted(dialler, host, wanted, limits, reads, own)).await;
         match tried {
             Ok(Ok(session)) => return Ok(session),
             Ok(Err(Trouble::Refused(failure))) => return Err(failure),
@@ -109,13 +117,16 @@ async fn admitted(
     wanted: Attributes,
     limits: &Limits,
     reads: bool,
+    own: &Arc<Own>,
 ) -> Result<Session, Trouble> {
     let dialled = dialler.dial(host).await?;
-    let mut session = Session::new(dialled, dialler.target, limits.clone(), reads);
+    let mut session = Session::new(dialled, dialler.target, limits.clone(), reads, own.clone());
     session.met().await.map_err(Trouble::Refused)?;
     if let Some(why) = pooler::suspected(&session, host) {
         let mode = pooler::mode(dialler, host, &session).await;
         session.server.pooler = Some(Pooler { mode, why });
+    } else {
+        session.own.opened(session.known_as.clone());
     }
     session.bounded().await.map_err(Trouble::Refused)?;
     match unsuitable(&session, wanted) {
@@ -154,13 +165,16 @@ fn unsuitable(session: &Session, wanted: Attributes) -> Option<&'static str> {
 impl Session {
     /// Learns who answers. One message each: through a pooler two may reach two servers.
     async fn met(&mut self) -> Result<(), Failure> {
-        let asked = "SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4, \
+        let asked = format!(
+            "SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4, \
              pg_catalog.current_database()::pg_catalog.text, current_user::pg_catalog.text, \
              pg_catalog.pg_is_in_recovery(), \
              pg_catalog.current_setting('default_transaction_read_only')::pg_catalog.bool, \
-             pg_catalog.pg_backend_pid()";
+             pg_catalog.pg_backend_pid(), \
+             coalesce((SELECT {PROCESS} FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), '')"
+        );
         let system = "SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system()";
-        let (row, system) = tokio::join!(self.at_once(asked), self.at_once(system));
+        let (row, system) = tokio::join!(self.at_once(&asked), self.at_once(system));
         let row = row.map_err(nothing_done)?;
         // Not everybody may ask everywhere.
         self.server.system_identifier = system.ok().map(|row| row.get(0));
@@ -170,6 +184,7 @@ impl Session {
         self.server.in_recovery = row.get(3);
         self.server.read_only = self.server.in_recovery || row.get(4);
         self.process = row.get(5);
+        self.known_as = row.get(6);
         Ok(())
     }
 

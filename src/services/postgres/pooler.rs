@@ -80,7 +80,7 @@ pub(super) async fn mode(dialler: &Dialler<'_>, host: &HostAt, session: &Session
 async fn tried(dialler: &Dialler<'_>, host: &HostAt, session: &Session) -> PoolMode {
     const PROCESS: &str = "SELECT pg_catalog.pg_backend_pid()";
     let Ok(dialled) = dialler.dial(host).await else { return PoolMode::Unknown };
-    let second = Session::new(dialled, dialler.target, session.limits().clone(), true);
+    let second = Session::new(dialled, dialler.target, session.limits().clone(), true, session.own.clone());
     let mut first = session.process;
     for _ in 0..ROUNDS {
         if let Err(failure) = second.batch("BEGIN").await {

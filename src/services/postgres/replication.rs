@@ -199,6 +199,73 @@ pub async fn published(session: &Session, publications: &[String]) -> Result<Vec
     read(session, PUBLISHED, &[&publications]).await
 }
 
+/// What a publication does not send.
+#[derive(Debug, Clone)]
+pub struct Narrowed {
+    /// The publication, or the table.
+    pub of: String,
+    /// In words.
+    pub words: String,
+}
+
+/// A publication as the catalog has it: operations that it leaves out, tables with their condition or their columns.
+#[derive(Debug, Deserialize)]
+struct Publication {
+    name: String,
+    without: Vec<String>,
+    rows: Vec<(String, String)>,
+    columns: Vec<(String, String)>,
+}
+
+const PUBLICATIONS: &str = "\
+SELECT coalesce(pg_catalog.json_agg(x ORDER BY x.name), '[]')::text FROM (
+  SELECT p.pubname AS name, pg_catalog.array_to_json(pg_catalog.array_remove(ARRAY[
+      CASE WHEN NOT p.pubinsert THEN 'INSERT' END, CASE WHEN NOT p.pubupdate THEN 'UPDATE' END,
+      CASE WHEN NOT p.pubdelete THEN 'DELETE' END,
+      CASE WHEN pg_catalog.to_json(p)->>'pubtruncate' = 'false' THEN 'TRUNCATE' END], NULL)) AS without, {tables}
+  FROM pg_catalog.pg_publication p WHERE p.pubname::text = ANY ($1::text[])) x";
+
+const NARROWED_TABLES: &str = "\
+    (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname || '.' || c.relname, pg_catalog.pg_get_expr(r.prqual, r.prrelid))
+        ORDER BY n.nspname, c.relname), '[]')
+      FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_class c ON c.oid = r.prrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      WHERE r.prpubid = p.oid AND r.prqual IS NOT NULL) AS rows,
+    (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname || '.' || c.relname,
+        (SELECT pg_catalog.string_agg(a.attname, ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
+          WHERE a.attrelid = c.oid AND a.attnum = ANY (r.prattrs::int2[]))) ORDER BY n.nspname, c.relname), '[]')
+      FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_class c ON c.oid = r.prrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      WHERE r.prpubid = p.oid AND EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
+        AND NOT a.attisdropped AND a.attgenerated = '' AND a.attnum <> ALL (r.prattrs::int2[]))) AS columns";
+
+/// The version since which a publication may send some rows or columns of a table only.
+const NARROWS_TABLES: u32 = 150_000;
+
+/// Operations, rows and columns that the publications do not send.
+///
+/// # Errors
+/// As [`Session::row`].
+pub async fn narrowed(session: &Session, publications: &[String]) -> Result<Vec<Narrowed>, Failure> {
+    let new = session.server().version >= NARROWS_TABLES;
+    let tables = if new { NARROWED_TABLES } else { "'[]'::json AS rows, '[]'::json AS columns" };
+    let all: Vec<Publication> = read(session, &PUBLICATIONS.replace("{tables}", tables), &[&publications]).await?;
+    let mut narrowed = Vec::new();
+    for Publication { name, without, rows, columns } in all {
+        if !without.is_empty() {
+            let words = format!("publication {name} sends no {}", without.join(" and "));
+            narrowed.push(Narrowed { of: name.clone(), words });
+        }
+        for (of, condition) in rows {
+            let words = format!("publication {name} sends only rows WHERE {condition} of {of}");
+            narrowed.push(Narrowed { of, words });
+        }
+        for (of, some) in columns {
+            let words = format!("publication {name} sends only columns {some} of {of}");
+            narrowed.push(Narrowed { of, words });
+        }
+    }
+    Ok(narrowed)
+}
+
 /// Writes a message of a few bytes into the WAL and flushes it; no table is touched and no subscriber applies it. Answers
 /// with the position behind it.
 ///

@@ -166,23 +166,67 @@ pub async fn drop_slot(session: &Session, name: &str) -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// Changes that wait in the slot of a stopped subscription and came to this server by replication themselves: sent on,
-/// they would come home as foreign rows. Looks at the first few thousand, and takes nothing.
+/// So many messages are looked at first; a transaction of nothing is two.
+const FIRST: i32 = 5000;
+
+/// What waits in the slot of a stopped subscription.
+#[derive(Debug, Deserialize)]
+struct Waiting {
+    messages: i64,
+    changes: i64,
+    /// Those of them that came to the server by replication themselves.
+    echoes: i64,
+}
+
+/// Changes that wait in the slot of a stopped subscription. Takes nothing.
 ///
 /// # Errors
-/// As [`Session::row`].
+/// `NotYet` while somebody still streams from it; others as [`Session::row`].
+pub async fn pending(session: &Session, stopped: &Subscription) -> Result<i64, Failure> {
+    waiting(session, stopped, |found| found.changes).await
+}
+
+/// The same without those that came to this server by replication.
+///
+/// # Errors
+/// As [`pending`].
+pub async fn unsent(session: &Session, stopped: &Subscription) -> Result<i64, Failure> {
+    waiting(session, stopped, |found| found.changes - found.echoes).await
+}
+
+/// Only those that came to this server by replication: sent on, they would come home as foreign rows.
+///
+/// # Errors
+/// As [`pending`].
 pub async fn echoes(session: &Session, stopped: &Subscription) -> Result<i64, Failure> {
-    let Some(slot) = &stopped.slot else { return Ok(0) };
+    waiting(session, stopped, |found| found.echoes).await
+}
+
+async fn waiting(session: &Session, stopped: &Subscription, count: impl Fn(&Waiting) -> i64) -> Result<i64, Failure> {
+    let first = peeked(session, stopped, Some(FIRST)).await?;
+    // What is asked for may stand behind what is not.
+    let all = count(&first) > 0 || first.messages < i64::from(FIRST);
+    Ok(count(&if all { first } else { peeked(session, stopped, None).await? }))
+}
+
+async fn peeked(session: &Session, stopped: &Subscription, most: Option<i32>) -> Result<Waiting, Failure> {
+    let Some(slot) = &stopped.slot else { return Ok(Waiting { messages: 0, changes: 0, echoes: 0 }) };
     let mut names = String::new();
     for name in &stopped.publications {
         let _ = write!(names, "{}{}", if names.is_empty() { "" } else { "," }, quoted(name));
     }
     // Messages of pgoutput by their first byte: Origin, and Insert, Update, Delete, Truncate.
     let sql = "WITH m AS MATERIALIZED (SELECT c.xid::text AS xid, pg_catalog.get_byte(c.data, 0) AS kind
-          FROM pg_catalog.pg_logical_slot_peek_binary_changes($1::text::pg_catalog.name, NULL, 5000, 'proto_version', '1', 'publication_names', $2::text) c)
-        SELECT pg_catalog.to_json(pg_catalog.count(*))::text FROM m
-        WHERE m.kind IN (73, 85, 68, 84) AND m.xid IN (SELECT o.xid FROM m o WHERE o.kind = 79)";
-    read(session, sql, &[&slot, &names]).await
+          FROM pg_catalog.pg_logical_slot_peek_binary_changes($1::text::pg_catalog.name, NULL, $3::int4, 'proto_version', '1', 'publication_names', $2::text) c),
+        o AS MATERIALIZED (SELECT DISTINCT m.xid FROM m WHERE m.kind = 79)
+        SELECT pg_catalog.json_build_object('messages', pg_catalog.count(*),
+          'changes', pg_catalog.count(*) FILTER (WHERE m.kind IN (73, 85, 68, 84)),
+          'echoes', pg_catalog.count(o.xid) FILTER (WHERE m.kind IN (73, 85, 68, 84)))::text
+        FROM m LEFT JOIN o ON o.xid = m.xid";
+    read(session, sql, &[&slot, &names, &most]).await.map_err(|failure| match code(&failure) {
+        Some("55006") => Failure { class: Class::NotYet, ..failure },
+        _ => failure,
+    })
 }
 
 impl Postgres {

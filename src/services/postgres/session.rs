@@ -20,6 +20,7 @@ use super::{
     Limits, PoolMode, Server,
     dial::{Dialled, Way},
     errors,
+    own::Own,
     target::Target,
 };
 use crate::base::{Class, Failure, clean_line};
@@ -45,6 +46,9 @@ pub struct Session {
     greeted: Option<i32>,
     /// The process that answered first.
     pub(super) process: i32,
+    /// Sessions of ours, and this one among them where it is the server's own.
+    pub(super) own: Arc<Own>,
+    pub(super) known_as: String,
     /// Calls that were begun and whose end was not seen.
     open: AtomicUsize,
     /// Somebody works with the library's client directly: what it does is not counted.
@@ -55,7 +59,7 @@ pub struct Session {
 
 impl Session {
     /// Takes a connection over; what is known of the server is what was asked for, until it is asked.
-    pub(super) fn new(dialled: Dialled, target: &Target, limits: Limits, reads: bool) -> Self {
+    pub(super) fn new(dialled: Dialled, target: &Target, limits: Limits, reads: bool, own: Arc<Own>) -> Self {
         let Dialled { client, connection, way, host, process } = dialled;
         let ended = Arc::new(OnceLock::new());
         let reason = ended.clone();
@@ -84,6 +88,8 @@ impl Session {
             limits,
             greeted: process,
             process: 0,
+            own,
+            known_as: String::new(),
             open,
             lent,
             ended,
@@ -285,6 +291,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.own.left(&self.known_as);
         self.finish();
     }
 }

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Session, read::read};
+use super::{Session, own::PROCESS, read::read};
 use crate::base::{Failure, clean_line};
 
 /// One session of the connected database, ours and the server's own work left out.
@@ -47,15 +47,14 @@ SELECT coalesce(pg_catalog.json_agg(x ORDER BY x.since, x.pid), '[]')::text FROM
   SELECT a.pid, a.usename AS role, a.application_name AS application, pg_catalog.host(a.client_addr) AS client, a.state,
     a.backend_start AS since, a.backend_type AS kind, pg_catalog.left(a.query, 200) AS query,
     $2::text IS NULL OR a.backend_start IS NULL OR a.backend_start <= $2::text::pg_catalog.timestamptz AS early
-  FROM pg_catalog.pg_stat_activity a, (SELECT * FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()) me
-  WHERE a.datname = pg_catalog.current_database() AND a.pid <> me.pid
+  FROM pg_catalog.pg_stat_activity a
+  WHERE a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid()
     AND coalesce(a.backend_type, '') NOT IN ('walsender', 'autovacuum worker', 'parallel worker')
     AND ($1::text[] IS NULL OR a.usename::text = ANY ($1::text[]) AND coalesce(a.backend_type, 'client backend') = 'client backend')
-    AND NOT (a.usesysid = me.usesysid AND a.application_name = me.application_name
-      AND a.client_addr IS NOT DISTINCT FROM me.client_addr)) x";
+    AND {process} <> ALL ($3::text[])) x";
 
-/// Sessions of the connected database; with roles only their clients', with a moment whether they are older. Our own,
-/// which are those with this session's role, name and address, are left out.
+/// Sessions of the connected database; with roles only their clients', with a moment whether they are older. Those that
+/// this process has open are left out.
 ///
 /// # Errors
 /// As [`Session::row`].
@@ -64,7 +63,8 @@ pub async fn connected(
     roles: Option<&[String]>,
     moment: Option<&str>,
 ) -> Result<Vec<Connected>, Failure> {
-    let mut all: Vec<Connected> = read(session, CONNECTED, &[&roles, &moment]).await?;
+    let sql = CONNECTED.replace("{process}", PROCESS);
+    let mut all: Vec<Connected> = read(session, &sql, &[&roles, &moment, &session.own.all()]).await?;
     for one in &mut all {
         one.query = one.query.as_deref().and_then(first_words);
     }

@@ -47,13 +47,15 @@ pub struct Writer {
     pub command: Option<String>,
     /// The canary, where there is a table that can be used for one.
     pub canary: Option<String>,
+    /// `SECURITY DEFINER` functions that it may call, and their owners, who can write: one for each owner.
+    pub through: Vec<(String, String)>,
 }
 
 impl Writer {
-    /// Some privilege lets it write rows or move a sequence.
+    /// Some privilege lets it write rows or move a sequence, its own or that of a function's owner.
     #[must_use]
     pub fn can_write(&self) -> bool {
-        self.relation.is_some() || self.sequences
+        self.relation.is_some() || self.sequences || !self.through.is_empty()
     }
 }
 
@@ -63,12 +65,24 @@ WITH rel AS MATERIALIZED (
     c.relkind <> 'v' AND c.relhasrules AS ruled,
     (SELECT coalesce(pg_catalog.bit_or(t.tgtype::int), 0) FROM pg_catalog.pg_trigger t
       WHERE t.tgrelid = c.oid AND t.tgenabled <> 'D' AND t.tgtype::int & 1 = 0) AS fires,
-    CASE c.relkind WHEN 'v' THEN pg_catalog.pg_relation_is_updatable(c.oid, false) ELSE 28 END AS takes
+    CASE c.relkind WHEN 'v' THEN pg_catalog.pg_relation_is_updatable(c.oid, true) ELSE 28 END AS takes
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p', 'v') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'
 ), seq AS MATERIALIZED (
   SELECT c.oid, n.oid AS nsp FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind = 'S' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'
+), fn AS MATERIALIZED (
+  SELECT p.oid, p.proowner AS owner, n.oid AS nsp, pg_catalog.format('%I.%I', n.nspname, p.proname) AS shown
+  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+  WHERE p.prosecdef AND p.provolatile = 'v' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    AND p.prorettype NOT IN ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+      WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')
+), definer AS MATERIALIZED (
+  SELECT o.oid, o.rolname FROM pg_catalog.pg_roles o WHERE o.oid IN (SELECT owner FROM fn) AND (o.rolsuper
+    OR EXISTS (SELECT FROM rel WHERE pg_catalog.has_schema_privilege(o.oid, rel.nsp, 'USAGE')
+      AND (pg_catalog.has_any_column_privilege(o.oid, rel.oid, 'INSERT, UPDATE') OR pg_catalog.has_table_privilege(o.oid, rel.oid, 'DELETE, TRUNCATE')))
+    OR EXISTS (SELECT FROM seq WHERE pg_catalog.has_schema_privilege(o.oid, seq.nsp, 'USAGE') AND pg_catalog.has_sequence_privilege(o.oid, seq.oid, 'USAGE, UPDATE')))
 ), me AS (
   SELECT r.oid, r.rolsuper, r.rolcreaterole, d.oid AS db, pg_catalog.pg_has_role(d.datdba, 'USAGE') AS owner
   FROM pg_catalog.pg_roles r, pg_catalog.pg_database d WHERE r.rolname = current_user AND d.datname = pg_catalog.current_database()
@@ -95,6 +109,11 @@ SELECT coalesce(pg_catalog.json_agg(x ORDER BY x.role), '[]')::text FROM (
     pg_catalog.pg_has_role(coalesce(w.via_oid, l.oid), '{become}') AS may_be,
     (SELECT coalesce(pg_catalog.json_agg(g.rolname), '[]') FROM pg_catalog.pg_roles g
       WHERE NOT l.rolsuper AND g.oid <> l.oid AND pg_catalog.pg_has_role(l.oid, g.oid, 'MEMBER')) AS member_of,
+    (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(f.shown, f.rolname) ORDER BY f.shown), '[]') FROM (
+      SELECT pg_catalog.min(fn.shown) AS shown, definer.rolname FROM fn JOIN definer ON definer.oid = fn.owner
+      WHERE NOT l.rolsuper AND definer.oid <> l.oid AND EXISTS (SELECT FROM via WHERE via.login = l.oid
+        AND pg_catalog.has_schema_privilege(via.oid, fn.nsp, 'USAGE') AND pg_catalog.has_function_privilege(via.oid, fn.oid, 'EXECUTE'))
+      GROUP BY definer.rolname) f) AS through,
     w.via, w.relation, w.command,
     CASE WHEN NOT w.quiet THEN NULL WHEN w.command = 'DELETE' THEN pg_catalog.format('DELETE FROM %s WHERE false', w.relation)
       WHEN w.command = 'INSERT' THEN pg_catalog.format('INSERT INTO %s (%I) SELECT NULL WHERE false', w.relation, w.col)

@@ -40,7 +40,7 @@ fn prior(old_ttl: u64, ago: i64) -> BTreeMap<&'static str, Prior> {
     let insync = Utc::now() - TimeDelta::milliseconds(ago);
     let evidence = json!({ "old_ttl": old_ttl, "new_ttl": 1, "insync_at": insync.to_rfc3339() });
     let captured = json!({ "name": "www.acme.example.", "type": "A" });
-    BTreeMap::from([("lower-ttl", Prior { captured, evidence })])
+    BTreeMap::from([("lower-ttl", Prior { captured, evidence, by_hand: None })])
 }
 
 const AFTER: &str = "after = \"lower-ttl\"";

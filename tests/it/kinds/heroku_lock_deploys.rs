@@ -106,7 +106,8 @@ async fn what_never_ends_is_told() {
 }
 
 fn priors(steps: &[(&'static str, Json)]) -> Attempt {
-    let prior = |evidence: &Json| Prior { captured: json!({ "release": 1 }), evidence: evidence.clone() };
+    let prior =
+        |evidence: &Json| Prior { captured: json!({ "release": 1 }), evidence: evidence.clone(), by_hand: None };
     attempt_of(Duration::from_secs(30), steps.iter().map(|(step, evidence)| (*step, prior(evidence))).collect())
 }
 

@@ -201,7 +201,7 @@ async fn statuspage() {
     assert_eq!(body(&asked), json!({ "incident": incident }));
     // A later step updates what an earlier one opened.
     let update = notify("p1", "after = \"opened\"\ntext = \"Done.\"\nstatus = \"completed\"");
-    let prior = Prior { captured: Json::Null, evidence };
+    let prior = Prior { captured: Json::Null, evidence, by_hand: None };
     let later = attempt_of(Duration::from_secs(30), BTreeMap::from([("opened", prior)]));
     let done = update.apply(&later.cx, &Json::Null).await.unwrap();
     assert_eq!(done.evidence["delivered"], true, "{done:?}");

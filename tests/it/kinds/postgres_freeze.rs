@@ -1,17 +1,21 @@
 //! `postgres.freeze` against a real cluster: every strength, put back exactly, cut short at every moment.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use gonogo::{
     base::Class,
-    plan::{Action, Finding},
+    plan::{Action, Finding, contract::Prior},
     services::Services,
 };
 use serde_json::Value as Json;
 use tokio_postgres::Client;
 
-use super::contract::{action, acts_and_restores, attempt, attempt_of, done, env, points_at, services};
+use super::{
+    contract::{action, acts_and_restores, attempt, attempt_of, done, env, points_at, services},
+    postgres_session::{limits, text},
+};
 use crate::{
+    pgbouncer::PgBouncer,
     postgres::{Database, Role, client, database},
     proxy::{Proxy, Way},
 };
@@ -336,7 +340,7 @@ async fn cut_short_at_any_moment() {
     let through = action(KIND, &format!("database = '{url}'\nroles = ['{}']", shop.app.name), &services);
     let mut seen = Vec::new();
     for wait in [0, 10, 30, 60] {
-        let cut = attempt_of(Duration::from_secs(3), std::collections::BTreeMap::new());
+        let cut = attempt_of(Duration::from_secs(3), BTreeMap::new());
         let (cx, acting, kept) = (cut.cx.clone(), through.clone(), captured.clone());
         let task = tokio::spawn(async move { acting.apply(&cx, &kept).await });
         tokio::time::sleep(Duration::from_millis(wait)).await;
@@ -359,7 +363,7 @@ async fn cut_short_at_any_moment() {
     }
     // A server that stands still: the deadline holds.
     proxy.set(Way::Swallow);
-    let short = attempt_of(Duration::from_millis(800), std::collections::BTreeMap::new());
+    let short = attempt_of(Duration::from_millis(800), BTreeMap::new());
     let begun = std::time::Instant::now();
     let failure = through.apply(&short.cx, &captured).await.unwrap_err();
     assert!(failure.class.nothing_done(), "{failure:?}");
@@ -387,6 +391,76 @@ async fn a_group_stands_for_its_members() {
         assert_eq!(shop.state().await, before);
         super::postgres_replication_lag::says(proof.as_ref(), &format!("role {}", shop.member.name)).await;
     }
+}
+
+/// A session with our role, name and address is somebody else's all the same: the application's, or a pooler's that took our
+/// name over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_looks_like_us_is_not_us() {
+    let services = services(env());
+    let shop = Shop::new("freeze_like").await;
+    let url = shop.database.url_of(&shop.app);
+    let pooler = PgBouncer::start(shop.database.cluster.port, &[&shop.app]);
+    for like in [url.clone(), pooler.url(&shop.app, &shop.database.name)] {
+        let other = client(&format!("{like}?application_name=gonogo")).await;
+        other.batch_execute(WRITE).await.unwrap();
+        let ours = services.postgres.connect(&text(url.clone()), &limits(30)).await.unwrap();
+        let freeze = action(KIND, &format!("database = '{url}'\nroles = ['{}']", shop.app.name), &services);
+        let attempt = attempt();
+        let captured = freeze.capture(&attempt.cx).await.unwrap();
+        // Frozen by hand, and nobody's session ended: the proof names it.
+        let name = &shop.database.name;
+        let set = |value| {
+            format!("ALTER ROLE {} IN DATABASE \"{name}\" SET default_transaction_read_only = {value}", shop.app.name)
+        };
+        shop.database.sql(&set("on")).await;
+        let proof = format!("database = '{url}'\nheld = '0s'\nroles = ['{}']", shop.app.name);
+        let proof = super::contract::check("postgres.frozen", &proof, &services);
+        let said = super::postgres_replication_lag::not_yet(proof.as_ref()).await;
+        assert!(said.contains("1 can still write: session pid") && said.contains("gonogo 127.0.0.1"), "{said}");
+        shop.database.sql(&set("off")).await;
+        let told = freeze.apply(&attempt.cx, &captured).await.unwrap();
+        assert!(told.line.contains("ended 1 session: pid ") && told.line.contains("gonogo 127.0.0.1"), "{}", told.line);
+        assert!(other.batch_execute(WRITE).await.is_err(), "it writes on");
+        ours.rows("SELECT 1", &[]).await.expect("a session of our own was ended");
+        ours.close().await;
+        freeze.restore(&attempt.cx, &captured).await.unwrap();
+    }
+}
+
+/// Found done after nobody saw the commit: whoever connected between capture and commit is still there, and what is told
+/// afterwards is enough for the proof.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn found_done_it_knows_who_is_older() {
+    let services = services(env());
+    let shop = Shop::new("freeze_found").await;
+    let freeze = shop.freeze(&services, &format!("roles = ['{}']", shop.app.name));
+    let captured = freeze.capture(&attempt().cx).await.unwrap();
+    let between = shop.client(&shop.app).await;
+    let (name, app) = (&shop.database.name, &shop.app.name);
+    let commit = format!("ALTER ROLE {app} IN DATABASE \"{name}\" SET default_transaction_read_only = on");
+    shop.database.sql(&commit).await;
+    let found = freeze.probe(&attempt().cx, &captured, false).await.unwrap();
+    assert!(matches!(&found, Finding::Unclear { line } if line.contains("sessions from before")), "{found:?}");
+    between.batch_execute(WRITE).await.unwrap();
+    drop(between);
+    let Finding::Done(done) = freeze.probe(&attempt().cx, &captured, false).await.unwrap() else { panic!("not done") };
+    assert_eq!(done.evidence["roles"], serde_json::json!([app]));
+    // A pooler comes back.
+    let _again = shop.client(&shop.app).await;
+    let proof = format!("database = '{}'\nheld = '0s'\nroles = ['{app}']\nafter = 'freeze'", shop.database.url());
+    let proof = super::contract::check("postgres.frozen", &proof, &services);
+    let look = async |evidence, by_hand| {
+        let prior = Prior { captured: captured.clone(), evidence, by_hand };
+        let after = attempt_of(Duration::from_secs(30), BTreeMap::from([("freeze", prior)]));
+        proof.check(&after.cx).await
+    };
+    look(done.evidence.clone(), None).await.unwrap();
+    let at: chrono::DateTime<chrono::Utc> = done.evidence["at"].as_str().unwrap().parse().unwrap();
+    look(Json::Null, Some(at)).await.unwrap();
+    let failure = look(Json::Null, Some(at + Duration::from_secs(60))).await.unwrap_err();
+    assert!(failure.message.contains("session pid"), "{failure:?}");
+    assert!(look(Json::Null, None).await.unwrap_err().message.contains("has not said when it froze"));
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     pgbouncer::PgBouncer,
-    postgres::{client, database},
+    postgres::{Cluster, client, database},
     proxy::{Proxy, Way},
 };
 
@@ -29,7 +29,7 @@ fn frozen(services: &Arc<Services>, url: &str, more: &str) -> Arc<dyn Check> {
 
 /// Polls until it is green, after a freeze that left `evidence`.
 async fn green_after(check: &dyn Check, evidence: &Json) -> String {
-    let prior = Prior { captured: Json::Null, evidence: evidence.clone() };
+    let prior = Prior { captured: Json::Null, evidence: evidence.clone(), by_hand: None };
     let attempt = attempt_of(Duration::from_secs(30), BTreeMap::from([("freeze", prior)]));
     let seen = attempt.cx.poll(Duration::from_millis(100), || check.check(&attempt.cx)).await;
     seen.unwrap_or_else(|failure| panic!("{failure:?}")).line
@@ -280,6 +280,122 @@ async fn a_server_that_is_silent_or_gone_is_no_proof() {
     assert_eq!(freeze.capture(&attempt().cx).await.unwrap_err().class, Class::Refused);
     let nobody = freeze.probe(&attempt().cx, &Json::Null, false).await;
     assert!(!matches!(nobody, Ok(Finding::Done(_))), "{nobody:?}");
+}
+
+/// Who has no privilege but to call a function that writes as its owner is a writer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_that_writes_as_its_owner_makes_writers() {
+    let services = services(env());
+    let database = database("definer").await;
+    let url = database.url();
+    let owner = database.role("owner", "").await;
+    let api = database.role("api", "").await;
+    let name = &database.name;
+    database
+        .sql(&format!(
+            "ALTER ROLE {o} NOLOGIN; CREATE SCHEMA s; GRANT USAGE ON SCHEMA s TO {o}, {a}; CREATE TABLE s.log (t text);
+             ALTER TABLE s.log OWNER TO {o};
+             CREATE FUNCTION s.add_log(text) RETURNS void LANGUAGE sql SECURITY DEFINER AS 'INSERT INTO s.log VALUES ($1)';
+             ALTER FUNCTION s.add_log OWNER TO {o};
+             CREATE FUNCTION s.size() RETURNS bigint STABLE LANGUAGE sql SECURITY DEFINER AS 'SELECT count(*) FROM s.log';
+             ALTER FUNCTION s.size OWNER TO {o};
+             ALTER ROLE {a} SET default_transaction_read_only = off",
+            o = owner.name,
+            a = api.name
+        ))
+        .await;
+    let call = "SELECT s.add_log('x')";
+    let only = format!("roles = ['{}']", api.name);
+    let said = not_yet(frozen(&services, &url, &only).as_ref()).await;
+    assert!(said.contains(&format!("role {} (through s.add_log, by the catalog) writes", api.name)), "{said}");
+
+    // Everybody's new sessions begin read-only, its own setting notwithstanding, and those from before are ended.
+    let old = client(&database.url_of(&api)).await;
+    old.batch_execute(call).await.unwrap();
+    let freeze = action("postgres.freeze", &format!("database = '{url}'"), &services);
+    let try_it = attempt();
+    let captured = freeze.capture(&try_it.cx).await.unwrap();
+    let told = freeze.apply(&try_it.cx, &captured).await.unwrap();
+    assert!(told.evidence["ended"].to_string().contains(&api.name), "{told:?}");
+    assert!(old.batch_execute(call).await.is_err(), "it writes on");
+    assert_eq!(refused(&client(&database.url_of(&api)).await, call).await, "25006");
+    let line =
+        green_after(frozen(&services, &url, &format!("{only}\nafter = 'freeze'")).as_ref(), &told.evidence).await;
+    assert!(line.contains(&format!("if they ask, these can: {}", api.name)), "{line}");
+    freeze.restore(&try_it.cx, &captured).await.unwrap();
+
+    // What its owner may do is not revoked with what it may do itself.
+    let freeze = action("postgres.freeze", &format!("database = '{url}'\nstrength = 'revoke'\n{only}"), &services);
+    let captured = freeze.capture(&try_it.cx).await.unwrap();
+    let told = freeze.apply(&try_it.cx, &captured).await.unwrap();
+    let left = format!("can still write: {} (through s.add_log, which writes as {})", api.name, owner.name);
+    assert!(told.line.contains(&left), "{}", told.line);
+    let strict = frozen(&services, &url, &format!("strength = 'revoke'\n{only}"));
+    let said = not_yet(strict.as_ref()).await;
+    assert!(said.contains(&format!("role {} (through s.add_log, by the catalog) writes", api.name)), "{said}");
+    client(&database.url_of(&api)).await.batch_execute(call).await.unwrap();
+    let logins = format!("strength = 'revoke'\n{only}\nlogins = {{ {} = '{}' }}", api.name, database.url_of(&api));
+    assert!(not_yet(frozen(&services, &url, &logins).as_ref()).await.contains("through s.add_log"));
+    freeze.restore(&try_it.cx, &captured).await.unwrap();
+
+    // Opened again, a session that began read-only is ended, too.
+    database
+        .sql(&format!("ALTER ROLE {} RESET default_transaction_read_only; ALTER DATABASE \"{name}\" SET default_transaction_read_only = on", api.name))
+        .await;
+    let guarded = client(&database.url_of(&api)).await;
+    let opens = action("postgres.unfreeze", &format!("database = '{url}'"), &services);
+    let captured = opens.capture(&try_it.cx).await.unwrap();
+    let told = opens.apply(&try_it.cx, &captured).await.unwrap();
+    assert!(told.evidence["ended"].to_string().contains(&api.name), "{told:?}");
+    assert!(guarded.batch_execute("SELECT 1").await.is_err(), "it stays read-only");
+    client(&database.url_of(&api)).await.batch_execute(call).await.unwrap();
+    // With the function of nobody who can write it is none.
+    database.sql(&format!("ALTER TABLE s.log OWNER TO postgres; GRANT SELECT ON s.log TO {}", owner.name)).await;
+    green(frozen(&services, &url, &format!("strength = 'revoke'\n{only}")).as_ref()).await;
+}
+
+/// A view that a trigger writes for is written to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_with_a_trigger_is_written_to() {
+    let services = services(env());
+    let database = database("instead").await;
+    let app = database.role("app", "").await;
+    database
+        .sql(&format!(
+            "CREATE TABLE t (note text); CREATE VIEW v AS SELECT note, count(*) AS n FROM t GROUP BY note;
+             CREATE FUNCTION put() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN INSERT INTO t VALUES (NEW.note); RETURN NEW; END';
+             CREATE TRIGGER put INSTEAD OF INSERT ON v FOR EACH ROW EXECUTE FUNCTION put(); GRANT INSERT ON v TO {}",
+            app.name
+        ))
+        .await;
+    client(&database.url_of(&app)).await.batch_execute("INSERT INTO v VALUES ('x')").await.unwrap();
+    let check = frozen(&services, &database.url(), &format!("roles = ['{}']", app.name));
+    let said = not_yet(check.as_ref()).await;
+    assert!(said.contains(&format!("role {} (INSERT on public.v) writes", app.name)), "{said}");
+    database.sql(&format!("ALTER DATABASE \"{}\" SET default_transaction_read_only = on", database.name)).await;
+    assert!(green(check.as_ref()).await.contains("if they ask"));
+}
+
+/// Whom the freeze kept from logging in is put to the proof without being named again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_roles_of_the_freeze_are_proved() {
+    let services = services(env());
+    let cluster = Cluster::start(&[]);
+    let url = cluster.url("postgres");
+    let admin = cluster.client("postgres").await;
+    admin
+        .batch_execute(
+            "CREATE ROLE app LOGIN PASSWORD 'app-pw-1'; CREATE TABLE t (note text); GRANT INSERT ON t TO app",
+        )
+        .await
+        .unwrap();
+    let freeze = action("postgres.freeze", &format!("database = '{url}'\nstrength = 'nologin'"), &services);
+    let try_it = attempt();
+    let captured = freeze.capture(&try_it.cx).await.unwrap();
+    let told = freeze.apply(&try_it.cx, &captured).await.unwrap();
+    let proof = frozen(&services, &url, "strength = 'nologin'\nexcept = ['postgres']\nafter = 'freeze'");
+    let line = green_after(proof.as_ref(), &told.evidence).await;
+    assert!(line.contains("1 roles cannot write, 1 of them cannot log in"), "{line}");
 }
 
 #[tokio::test]

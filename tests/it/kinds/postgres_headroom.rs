@@ -177,6 +177,56 @@ async fn both_sides_have_to_agree() {
     new.cluster.nothing_left(&new.name).await;
 }
 
+/// Of the same name is not the same.
+#[tokio::test]
+async fn what_a_part_does_has_to_agree() {
+    let (old, new) = pair("bodies").await;
+    let services = services(env());
+    let text = format!("database = \"{}\"\nsource = \"{}\"\n{PATIENT}", new.url(), old.url());
+    let schema = "CREATE TABLE t (id int PRIMARY KEY, name text); CREATE VIEW v AS SELECT id FROM t WHERE id > 0;
+        CREATE MATERIALIZED VIEW m AS SELECT id FROM t WHERE id > 0;
+        CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT a + 1; END;
+        CREATE FUNCTION g() RETURNS int LANGUAGE sql AS 'SELECT 1';
+        CREATE PROCEDURE p() LANGUAGE sql AS 'SELECT 1'; CREATE AGGREGATE total(int) (SFUNC = int4pl, STYPE = int);
+        CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+        CREATE TRIGGER noted BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION noted();
+        CREATE DOMAIN few AS int CONSTRAINT small CHECK (VALUE < 10);
+        ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON t USING (id > 0)";
+    old.sql(schema).await;
+    new.sql(schema).await;
+    let seen = look(&services, &text).await.unwrap();
+    assert!(seen.line.contains("parts of the schema are the same; "), "{}", seen.line);
+    for (change, said) in [
+        ("CREATE OR REPLACE VIEW v AS SELECT id FROM t WHERE id > 1", "view public.v: "),
+        ("DROP MATERIALIZED VIEW m; CREATE MATERIALIZED VIEW m AS SELECT id FROM t", "materialised view public.m: "),
+        (
+            "CREATE OR REPLACE FUNCTION f(a int) RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT a + 2; END",
+            "function public.f(",
+        ),
+        ("ALTER FUNCTION g() SECURITY DEFINER", "function public.g(): "),
+        ("ALTER FUNCTION g() STABLE", "function public.g(): "),
+        ("CREATE OR REPLACE PROCEDURE p() LANGUAGE sql AS 'SELECT 2'", "function public.p(): "),
+        (
+            "DROP TRIGGER noted ON t; CREATE TRIGGER noted BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION noted()",
+            "trigger public.t.noted: ",
+        ),
+        (
+            "ALTER DOMAIN few DROP CONSTRAINT small; ALTER DOMAIN few ADD CONSTRAINT small CHECK (VALUE < 11)",
+            "domain public.few: ",
+        ),
+        ("ALTER DOMAIN few SET NOT NULL", "domain public.few: "),
+        ("ALTER POLICY own ON t USING (id > 1)", "policy public.t.own: "),
+        ("DROP POLICY own ON t", "policy public.t.own is missing at the target"),
+        ("ALTER TABLE t FORCE ROW LEVEL SECURITY", "table public.t: "),
+    ] {
+        new.sql(&format!("{change}; ")).await;
+        let failure = look(&services, &text).await.map(|seen| panic!("{change}: {}", seen.line)).unwrap_err();
+        assert!(all(&failure).contains(said), "{change}: {failure:?}");
+        old.sql(change).await;
+        look(&services, &text).await.unwrap_or_else(|failure| panic!("{change}: {failure:?}"));
+    }
+}
+
 #[tokio::test]
 async fn locales_and_encodings_have_to_agree() {
     let old = Cluster::start(&[]);

@@ -51,7 +51,7 @@ async fn act(services: &Arc<Services>, kind: &str, text: &str) -> (Json, Done) {
 }
 
 async fn green_after(check: &dyn Check, evidence: &Json) {
-    let prior = Prior { captured: Json::Null, evidence: evidence.clone() };
+    let prior = Prior { captured: Json::Null, evidence: evidence.clone(), by_hand: None };
     let attempt = attempt_of(Duration::from_secs(30), BTreeMap::from([("freeze", prior)]));
     let seen = attempt.cx.poll(Duration::from_millis(200), || check.check(&attempt.cx)).await;
     seen.unwrap_or_else(|failure| panic!("{failure:?}"));

@@ -211,6 +211,9 @@ async fn bad_parameters_point_at_their_places() {
     ] {
         points_at("postgres.query", &format!("{base}{text}"), &services, marked, message);
     }
+    let hidden = "sql = \"SELECT u&\\\"pg_terminate_backe\\\\006Ed\\\"(0)\"\nequals = true";
+    let marked = hidden.lines().next().unwrap().trim_start_matches("sql = ");
+    points_at("postgres.query", &format!("{base}{hidden}"), &services, marked, "can hide what does");
     points_at("postgres.query", "sql = \"SELECT 1\"\nequals = 1", &services, "", "`postgres.query` needs `database`");
 }
 
@@ -229,7 +232,9 @@ async fn faults_end_the_look_and_leave_nothing() {
     let url = format!("postgres://postgres@{}/{}", proxy.address, database.name);
     let text = format!("database = \"{url}\"\nsql = \"SELECT pg_sleep(60)\"\nrows = 1\nstatement_timeout = \"1m\"");
     let sleepy = check("postgres.query", &text, &services);
-    let busy = "SELECT 1 FROM pg_stat_activity WHERE datname = $1 AND application_name = 'gonogo' AND state = 'active'";
+    // A session that is only being opened is active for a moment, too.
+    let busy =
+        "SELECT 1 FROM pg_stat_activity WHERE datname = $1 AND application_name = 'gonogo' AND wait_event = 'PgSleep'";
     for way in [Way::Cut, Way::Deaf, Way::Swallow] {
         proxy.set(Way::Pass);
         let limited = attempt_of(Duration::from_secs(6), BTreeMap::new());

@@ -158,6 +158,27 @@ async fn what_is_left_out_is_named() {
     says(excused.as_ref(), "nobody streams from slot").await;
 }
 
+/// A table can be published and not all of it sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_publication_does_not_send_is_named() {
+    let services = services(env());
+    let (source, target) = replicating("lag_part").await;
+    let plain = lag(&services, &source, &target, "");
+    green(plain.as_ref()).await;
+    source.sql("ALTER PUBLICATION cut SET (publish = 'insert, truncate')").await;
+    let said = not_yet(plain.as_ref()).await;
+    assert!(said.contains("publication cut sends no UPDATE and DELETE"), "{said}");
+    green(lag(&services, &source, &target, "except = ['cut']").as_ref()).await;
+    source.sql("ALTER PUBLICATION cut SET TABLE shop.orders WHERE (id % 2 = 0), shop.\"Odd \"\"T\" (id)").await;
+    let said = not_yet(lag(&services, &source, &target, "except = ['cut']").as_ref()).await;
+    assert!(said.contains("publication cut sends only rows WHERE ((id % (2)::bigint) = 0) of shop.orders"), "{said}");
+    assert!(said.contains("publication cut sends only columns id of shop.Odd \"T"), "{said}");
+    green(lag(&services, &source, &target, "except = ['cut', 'shop.*']").as_ref()).await;
+    source.sql("ALTER PUBLICATION cut SET TABLE shop.orders, shop.\"Odd \"\"T\" (id, a)").await;
+    source.sql("ALTER PUBLICATION cut SET (publish = 'insert, update, delete, truncate')").await;
+    green(plain.as_ref()).await;
+}
+
 /// Partitions are published by their root or by themselves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn partitions_count_with_their_root() {

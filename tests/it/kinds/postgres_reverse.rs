@@ -267,6 +267,92 @@ async fn a_way_back_that_does_not_stream_is_not_green() {
     says(back.as_ref(), "is disabled").await;
 }
 
+/// What the target has not got of the source would never come any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_not_arrived_is_not_turned() {
+    let services = services(env());
+    let (source, target) = replicating("back_behind").await;
+    green(lag(&services, &source, &target, "").as_ref()).await;
+    let turn = turning(&services, &source, &target);
+    // Somebody writes on.
+    let before = state(&source, &target).await;
+    let writer = source.client().await;
+    let writes = tokio::spawn(async move {
+        while writer.batch_execute("INSERT INTO shop.orders (note) VALUES ('x')").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    let captured = turn.capture(&attempt().cx).await.unwrap();
+    let failure = turn.apply(&attempt().cx, &captured).await.unwrap_err();
+    assert_eq!(failure.class, Class::Refused, "{failure:?}");
+    assert!(failure.message.contains("changes of the source have not arrived"), "{failure:?}");
+    writes.abort();
+    let _ = writes.await;
+    assert_eq!(state(&source, &target).await, before);
+    green(lag(&services, &source, &target, "max = '0 B'\nmarker = true").as_ref()).await;
+    // The subscription was stopped before.
+    target.sql(&format!("ALTER SUBSCRIPTION {} DISABLE", cut(&target))).await;
+    source.sql("INSERT INTO shop.orders (note) VALUES ('a'), ('b'), ('c')").await;
+    let before = state(&source, &target).await;
+    let captured = turn.capture(&attempt().cx).await.unwrap();
+    let failure = turn.apply(&attempt().cx, &captured).await.unwrap_err();
+    assert_eq!(failure.class, Class::Refused, "{failure:?}");
+    assert!(failure.message.contains("3 changes of the source have not arrived"), "{failure:?}");
+    assert_eq!(state(&source, &target).await, before);
+    target.sql(&format!("ALTER SUBSCRIPTION {} ENABLE", cut(&target))).await;
+    green(lag(&services, &source, &target, "max = '0 B'\nmarker = true").as_ref()).await;
+    let captured = done(turn.as_ref()).await;
+    // Again, with rows that came back: these are not the source's.
+    target.sql("INSERT INTO shop.orders (id, note) VALUES (100000, 'new')").await;
+    until(&source, "SELECT count(*) FROM shop.orders WHERE note = 'new'", 1).await;
+    done(turn.as_ref()).await;
+    // Its own that nobody has got would be lost, and the way back, with what came, is not given up for it.
+    source.sql("INSERT INTO shop.orders (id, note) VALUES (200000, 'late')").await;
+    let failure = turn.apply(&attempt().cx, &captured).await.unwrap_err();
+    assert!(failure.message.contains("1 changes of the source have not arrived"), "{failure:?}");
+    green(streaming(&services, &source, &target, "marker = true").as_ref()).await;
+}
+
+/// Going back loses nothing that was written at the target, and sends nothing twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_not_come_back_is_not_given_up() {
+    let services = services(env());
+    let (source, target) = replicating("back_lost").await;
+    green(lag(&services, &source, &target, "").as_ref()).await;
+    let turn = turning(&services, &source, &target);
+    let back = streaming(&services, &source, &target, "marker = true");
+    let captured = turn.capture(&attempt().cx).await.unwrap();
+    turn.apply(&attempt().cx, &captured).await.unwrap();
+    let way = format!("gonogo_back_{}", target.name);
+    // The way back was stopped.
+    source.sql(&format!("ALTER SUBSCRIPTION {way} DISABLE")).await;
+    target.sql("INSERT INTO shop.orders (id, note) VALUES (1, 'new')").await;
+    let before = state(&source, &target).await;
+    let failure = turn.restore(&attempt().cx, &captured).await.unwrap_err();
+    assert_eq!(failure.class, Class::Refused, "{failure:?}");
+    assert!(failure.message.contains("1 changes written at the target have not come back"), "{failure:?}");
+    assert_eq!(state(&source, &target).await, before);
+    // It runs, and is held up.
+    let blocker = source.client().await;
+    blocker.batch_execute("BEGIN; LOCK TABLE shop.orders IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    source.sql(&format!("ALTER SUBSCRIPTION {way} ENABLE")).await;
+    let before = state(&source, &target).await;
+    let short = attempt_of(Duration::from_secs(12), BTreeMap::new());
+    let failure = turn.restore(&short.cx, &captured).await.unwrap_err();
+    assert!(failure.class.nothing_done(), "{failure:?}");
+    assert_eq!(state(&source, &target).await, before);
+    blocker.batch_execute("ROLLBACK").await.unwrap();
+    green(back.as_ref()).await;
+    assert_eq!(count(&source, "SELECT count(*) FROM shop.orders").await, 1);
+    let failure = turn.restore(&attempt().cx, &captured).await.unwrap_err();
+    assert!(failure.message.contains("1 changes came back this way"), "{failure:?}");
+    green(back.as_ref()).await;
+    // What is published in part does not come back whole.
+    target.sql(&format!("ALTER PUBLICATION {way} SET (publish = 'insert')")).await;
+    let said = not_yet(back.as_ref()).await;
+    assert!(said.contains(&format!("publication {way} sends no UPDATE and DELETE and TRUNCATE")), "{said}");
+}
+
 #[tokio::test]
 async fn bad_parameters() {
     let services = services(env());

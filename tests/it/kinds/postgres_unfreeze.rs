@@ -82,7 +82,7 @@ async fn a_freeze_is_taken_back() {
         let more =
             format!("freeze = 'freeze'\nlogins = {{ {} = '{}' }}", shop.app.name, shop.database.url_of(&shop.app));
         let opens = open(&services, &shop.database.url(), &more);
-        let prior = Prior { captured, evidence: Json::Null };
+        let prior = Prior { captured, evidence: Json::Null, by_hand: None };
         let after = attempt_of(Duration::from_secs(30), BTreeMap::from([("freeze", prior)]));
         let captured = opens.capture(&after.cx).await.unwrap();
         let told = opens.apply(&after.cx, &captured).await.unwrap();
