@@ -58,7 +58,11 @@ subscription, `wal_level = logical`, and a role in `connection` that may replica
 <https://www.postgresql.org/docs/current/logical-replication-restrictions.html>",
     params: PARAMS,
     doubt: Doubt::Desired,
-    needs: &["ownership of tables and subscription at the target", "superuser or pg_create_subscription at the source"],
+    needs: &[
+        "ownership of tables and subscription at the target",
+        "superuser or REPLICATION on both sides",
+        "superuser or pg_create_subscription at the source",
+    ],
     example: include_str!("../../runbooks/kinds/postgres.reverse.toml"),
     bind: Bind::Both(|params, services| bind(params, services), |params, services| bind(params, services)),
 };
