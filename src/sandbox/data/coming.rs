@@ -106,12 +106,14 @@ impl Coming<'_> {
                 return Ok(());
             }
             let mut redis = jobs::reached(servers.redis, &words.redis, jobs::OLD).await?;
+            let mut new = jobs::reached(servers.redis, &words.redis, jobs::NEW).await?;
             if *told {
-                let mut new = jobs::reached(servers.redis, &words.redis, jobs::NEW).await?;
                 let gone = tokio::try_join!(jobs::nobody(&mut redis), jobs::nobody(&mut new));
                 return gone.map(drop).map_err(|e| e.to_string());
             }
             let mut seed = self.seed.fork(3);
+            let copied = tokio::try_join!(jobs::visitors(&mut redis), jobs::visitors(&mut new));
+            copied.map_err(|e| e.to_string())?;
             jobs::tell(&mut redis, &mut seed, shop::seconds()).await.map_err(|e| e.to_string())
         };
         tokio::try_join!(rows, queues).map(drop)

@@ -107,6 +107,13 @@ pub(super) async fn tell(redis: &mut MultiplexedConnection, seed: &mut Seed, now
     redis.set("stat:processed", 184_223).await
 }
 
+/// What visitors have beside the jobs, which the team has copied already.
+pub(super) async fn visitors(redis: &mut MultiplexedConnection) -> redis::RedisResult<()> {
+    let sessions = (1..=60).map(|n| (format!("session:{n}"), format!("user {n}")));
+    let carts = (1..=20).map(|n| (format!("cart:{n}"), format!("{} things", n % 5 + 1)));
+    redis.mset(&sessions.chain(carts).collect::<Vec<_>>()).await
+}
+
 /// After a restart: the processes of before were ours, and are not there any more.
 pub(super) async fn nobody(redis: &mut MultiplexedConnection) -> redis::RedisResult<()> {
     let left: Vec<String> = redis.smembers("processes").await?;
