@@ -65,7 +65,7 @@ impl<'a> Race<'a> {
             &runbook,
             format!(
                 "format = 1\n\n[runbook]\nid = \"http\"\ntitle = \"Many requests\"\nlead = \"mira\"\n\n[people]\nmira = {{ name = \"Mira Okafor\" }}\n\n\
-                 [env.sandbox]\nkind = \"sandbox\"\n\n[[step]]\nid = \"http\"\ntitle = \"Many requests\"\nowner = \"mira\"\nplanned = \"10m\"\n\
+                 [env.lab]\nkind = \"rehearsal\"\nconfirm = \"lab\"\n\n[[step]]\nid = \"http\"\ntitle = \"Many requests\"\nowner = \"mira\"\nplanned = \"10m\"\n\
                  verify = [{{ kind = \"http.check\", url = \"{url}/\", status = 200, header = {{ x-served-by = \"aws\" }}, \
                  json = {{ \"$.status\" = \"ok\" }}, times = {requests}, at_once = {at_once}, connection = \"{connection}\" }}]\n"
             ),
@@ -89,12 +89,12 @@ impl<'a> Race<'a> {
 
     fn gonogo_command(&self, state: &Path) -> Command {
         let mut command = Command::new(GONOGO);
-        command.arg("rehearse").arg(&self.runbook).args(["--env", "sandbox", "--plain", "--auto-go", "--state-dir"]);
+        command.arg("rehearse").arg(&self.runbook).args(["--env", "lab", "--plain", "--auto-go", "--state-dir"]);
         command.arg(state);
         command
     }
 
-    /// Seconds of a whole run: the plan, the journal, the built-in world's start and end.
+    /// Seconds of a whole run: the plan, the journal, its end. The server is a real one, so there is no built-in world.
     pub fn gonogo(&self, round: usize) -> f64 {
         let state = self.place.join(format!("state-{:?}-{}-{round}", self.policy, self.at_once));
         timed(&mut self.gonogo_command(&state))
