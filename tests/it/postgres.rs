@@ -88,6 +88,18 @@ pub async fn pair(name: &str) -> (Database, Database) {
     (source().create(&name).await, target().create(&name).await)
 }
 
+/// Two databases of clusters that nobody else uses, one test at a time. `CREATE SUBSCRIPTION` keeps its transaction open
+/// until the other side has made a slot, and a slot waits for every transaction of its cluster: two of them in opposite
+/// directions wait for each other.
+pub async fn pair_alone(name: &str) -> (tokio::sync::MutexGuard<'static, ()>, Database, Database) {
+    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    static CLUSTERS: [OnceLock<Cluster>; 2] = [const { OnceLock::new() }; 2];
+    let alone = ALONE.lock().await;
+    let [source, target] = CLUSTERS.each_ref().map(|cluster| cluster.get_or_init(|| Cluster::start(&[])));
+    let name = unique(name);
+    (alone, source.create(&name).await, target.create(&name).await)
+}
+
 /// A name that nobody else has.
 pub fn unique(name: &str) -> String {
     format!("{name}_{:08x}", fastrand::u32(..))

@@ -19,9 +19,9 @@ use serde_json::Value as Json;
 
 use super::{
     contract::{action, attempt, attempt_of, check, env, services},
-    postgres_replication_lag::{count, green, lag, replicating},
+    postgres_replication_lag::{count, green, lag, replicate},
 };
-use crate::postgres::{Role, client};
+use crate::postgres::{Role, client, pair_alone};
 
 /// Inserts as fast as it is let, and counts what was taken.
 async fn write_on(url: String, stop: Arc<AtomicBool>, written: Arc<AtomicUsize>) {
@@ -60,7 +60,8 @@ async fn green_after(check: &dyn Check, evidence: &Json) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_and_back() {
     let services = services(env());
-    let (source, target) = replicating("night").await;
+    let (_alone, source, target) = pair_alone("night").await;
+    replicate(&source, &target).await;
     let (old, new) = (source.role("app", "").await, target.role("app", "").await);
     for (side, role) in [(&source, &old), (&target, &new)] {
         let grant = "GRANT USAGE ON SCHEMA shop TO {0}; GRANT SELECT, INSERT ON shop.orders TO {0}; GRANT USAGE ON SEQUENCE shop.orders_id_seq TO {0}";

@@ -31,11 +31,15 @@ pub fn cut(database: &Database) -> String {
 /// A pair with tables that replicate; the subscription is named by [`cut`].
 pub async fn replicating(name: &str) -> (Database, Database) {
     let (source, target) = pair(name).await;
+    replicate(&source, &target).await;
+    (source, target)
+}
+
+pub async fn replicate(source: &Database, target: &Database) {
     source.sql(TABLES).await;
     target.sql(TABLES).await;
     source.sql("CREATE PUBLICATION cut FOR TABLE shop.orders, shop.\"Odd \"\"T\"").await;
-    subscribe(&source, &target).await;
-    (source, target)
+    subscribe(source, target).await;
 }
 
 pub async fn subscribe(source: &Database, target: &Database) {

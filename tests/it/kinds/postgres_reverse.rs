@@ -14,10 +14,10 @@ use super::{
         action, acts_and_restores, attempt, attempt_of, check, check_changes_nothing, done, env, points_at, services,
         services_with,
     },
-    postgres_replication_lag::{count, cut, green, lag, not_yet, replicating, says},
+    postgres_replication_lag::{count, cut, green, lag, not_yet, replicate, says},
 };
 use crate::{
-    postgres::{Database, pair},
+    postgres::{Database, pair_alone},
     proxy::{Proxy, Way},
 };
 
@@ -62,7 +62,8 @@ async fn until(database: &Database, sql: &str, wanted: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keeps_the_contract_and_rows_come_back() {
     let services = services(env());
-    let (source, target) = replicating("back").await;
+    let (_alone, source, target) = pair_alone("back").await;
+    replicate(&source, &target).await;
     source.sql("INSERT INTO shop.orders (note) VALUES ('old')").await;
     green(lag(&services, &source, &target, "max = '0 B'\nmarker = true").as_ref()).await;
     let back = streaming(&services, &source, &target, "");
@@ -110,7 +111,8 @@ async fn keeps_the_contract_and_rows_come_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn going_forward_again_loses_nothing() {
     let services = services(env());
-    let (source, target) = replicating("back_f").await;
+    let (_alone, source, target) = pair_alone("back_f").await;
+    replicate(&source, &target).await;
     green(lag(&services, &source, &target, "").as_ref()).await;
     let turn = turning(&services, &source, &target);
     let captured = done(turn.as_ref()).await;
@@ -122,7 +124,8 @@ async fn going_forward_again_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_turned_is_refused_and_nothing_done() {
     let services = services(env());
-    let (source, target) = replicating("back_no").await;
+    let (_alone, source, target) = pair_alone("back_no").await;
+    replicate(&source, &target).await;
     green(lag(&services, &source, &target, "").as_ref()).await;
     let before = state(&source, &target).await;
     let turn = turning(&services, &source, &target);
@@ -171,7 +174,8 @@ async fn what_cannot_be_turned_is_refused_and_nothing_done() {
 /// The password is in no journal, no failure and no log of either server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_password_stays_where_it_belongs() {
-    let (source, target) = replicating("back_pw").await;
+    let (_alone, source, target) = pair_alone("back_pw").await;
+    replicate(&source, &target).await;
     let way = target.role("way", "REPLICATION").await;
     target
         .sql(&format!("GRANT USAGE ON SCHEMA shop TO {0}; GRANT SELECT ON ALL TABLES IN SCHEMA shop TO {0}", way.name))
@@ -206,7 +210,8 @@ async fn the_password_stays_where_it_belongs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_short_in_the_middle() {
     let services = services(env());
-    let (source, target) = replicating("back_cut").await;
+    let (_alone, source, target) = pair_alone("back_cut").await;
+    replicate(&source, &target).await;
     green(lag(&services, &source, &target, "").as_ref()).await;
     let before = state(&source, &target).await;
     let direct = turning(&services, &source, &target);
@@ -245,7 +250,7 @@ async fn cut_short_in_the_middle() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_way_back_that_does_not_stream_is_not_green() {
     let services = services(env());
-    let (source, target) = pair("back_stop").await;
+    let (_alone, source, target) = pair_alone("back_stop").await;
     for side in [&source, &target] {
         side.sql("CREATE TABLE t (id int PRIMARY KEY)").await;
     }
@@ -271,7 +276,8 @@ async fn a_way_back_that_does_not_stream_is_not_green() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_has_not_arrived_is_not_turned() {
     let services = services(env());
-    let (source, target) = replicating("back_behind").await;
+    let (_alone, source, target) = pair_alone("back_behind").await;
+    replicate(&source, &target).await;
     green(lag(&services, &source, &target, "").as_ref()).await;
     let turn = turning(&services, &source, &target);
     // Somebody writes on.
@@ -317,7 +323,8 @@ async fn what_has_not_arrived_is_not_turned() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_has_not_come_back_is_not_given_up() {
     let services = services(env());
-    let (source, target) = replicating("back_lost").await;
+    let (_alone, source, target) = pair_alone("back_lost").await;
+    replicate(&source, &target).await;
     green(lag(&services, &source, &target, "").as_ref()).await;
     let turn = turning(&services, &source, &target);
     let back = streaming(&services, &source, &target, "marker = true");

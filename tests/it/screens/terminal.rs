@@ -92,7 +92,8 @@ fn behind_the_terminal(progress: &Path) {
 }
 
 fn write(path: &Path, text: &str) {
-    let aside = path.with_extension("aside");
+    // Beside each file one of its own: two threads write here.
+    let aside = path.with_file_name(format!("{}.aside", path.file_name().unwrap().display()));
     std::fs::write(&aside, text).unwrap();
     std::fs::rename(&aside, path).unwrap();
 }
