@@ -53,7 +53,7 @@ the kind of background worker, too; they are not put to the proof, and the line 
 What hurts people: equal WAL positions prove nothing (checkpoints write WAL), and different ones neither: the position is a hint in the
 evidence. A session that wrote reports it up to a second later, an idle one up to ten: `held` alone is no proof, the canary is.
 `SECURITY DEFINER` functions write as their owner: a role that may call one (of no extension, not a trigger's, `VOLATILE`) whose owner can
-write is a writer, whatever its own privileges. Functions are not tried: the catalog alone speaks, and the line says `through`. Large
+write, itself or through another such function, is a writer, whatever its own privileges. Functions are not tried: the catalog alone speaks, and the line says `through`. Large
 objects, tables that a role makes for itself, and foreign tables are not looked at.
 
 Needs: membership in the roles (or superuser) to become them; `pg_read_all_stats` to see others' sessions in full.

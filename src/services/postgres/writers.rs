@@ -47,7 +47,8 @@ pub struct Writer {
     pub command: Option<String>,
     /// The canary, where there is a table that can be used for one.
     pub canary: Option<String>,
-    /// `SECURITY DEFINER` functions that it may call, and their owners, who can write: one for each owner.
+    /// `SECURITY DEFINER` functions that it may call, and their owners, who can write, themselves or through such
+    /// functions in turn: one for each owner.
     pub through: Vec<(String, String)>,
 }
 
@@ -60,7 +61,7 @@ impl Writer {
 }
 
 const WRITERS: &str = "\
-WITH rel AS MATERIALIZED (
+WITH RECURSIVE rel AS MATERIALIZED (
   SELECT c.oid, c.relkind, c.relowner, n.oid AS nsp, pg_catalog.format('%I.%I', n.nspname, c.relname) AS shown,
     c.relkind <> 'v' AND c.relhasrules AS ruled,
     (SELECT coalesce(pg_catalog.bit_or(t.tgtype::int), 0) FROM pg_catalog.pg_trigger t
@@ -78,11 +79,16 @@ WITH rel AS MATERIALIZED (
     AND p.prorettype NOT IN ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
       WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')
-), definer AS MATERIALIZED (
-  SELECT o.oid, o.rolname FROM pg_catalog.pg_roles o WHERE o.oid IN (SELECT owner FROM fn) AND (o.rolsuper
+), owner AS MATERIALIZED (
+  SELECT o.oid, o.rolname, o.rolsuper
     OR EXISTS (SELECT FROM rel WHERE pg_catalog.has_schema_privilege(o.oid, rel.nsp, 'USAGE')
       AND (pg_catalog.has_any_column_privilege(o.oid, rel.oid, 'INSERT, UPDATE') OR pg_catalog.has_table_privilege(o.oid, rel.oid, 'DELETE, TRUNCATE')))
-    OR EXISTS (SELECT FROM seq WHERE pg_catalog.has_schema_privilege(o.oid, seq.nsp, 'USAGE') AND pg_catalog.has_sequence_privilege(o.oid, seq.oid, 'USAGE, UPDATE')))
+    OR EXISTS (SELECT FROM seq WHERE pg_catalog.has_schema_privilege(o.oid, seq.nsp, 'USAGE') AND pg_catalog.has_sequence_privilege(o.oid, seq.oid, 'USAGE, UPDATE')) AS writes
+  FROM pg_catalog.pg_roles o WHERE o.oid IN (SELECT owner FROM fn)
+), definer AS (
+  SELECT oid, rolname FROM owner WHERE writes
+  UNION SELECT o.oid, o.rolname FROM definer d JOIN fn ON fn.owner = d.oid JOIN owner o ON NOT o.writes
+    AND pg_catalog.has_schema_privilege(o.oid, fn.nsp, 'USAGE') AND pg_catalog.has_function_privilege(o.oid, fn.oid, 'EXECUTE')
 ), me AS (
   SELECT r.oid, r.rolsuper, r.rolcreaterole, d.oid AS db, pg_catalog.pg_has_role(d.datdba, 'USAGE') AS owner
   FROM pg_catalog.pg_roles r, pg_catalog.pg_database d WHERE r.rolname = current_user AND d.datname = pg_catalog.current_database()

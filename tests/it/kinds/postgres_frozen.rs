@@ -304,6 +304,24 @@ async fn a_function_that_writes_as_its_owner_makes_writers() {
             a = api.name
         ))
         .await;
+    // A function in front of the function, whose owner has nothing but the right to call it.
+    let front = database.role("front", "").await;
+    let far = database.role("far", "").await;
+    database
+        .sql(&format!(
+            "ALTER ROLE {f} NOLOGIN; GRANT USAGE ON SCHEMA s TO {f}; CREATE SCHEMA open; GRANT USAGE ON SCHEMA open TO {f}, {r};
+             REVOKE ALL ON FUNCTION s.add_log FROM PUBLIC; GRANT EXECUTE ON FUNCTION s.add_log TO {f}, {a};
+             CREATE FUNCTION open.note(text) RETURNS void LANGUAGE sql SECURITY DEFINER AS 'SELECT s.add_log($1)';
+             ALTER FUNCTION open.note OWNER TO {f}",
+            f = front.name,
+            r = far.name,
+            a = api.name
+        ))
+        .await;
+    let said = not_yet(frozen(&services, &url, &format!("roles = ['{}']", far.name)).as_ref()).await;
+    assert!(said.contains(&format!("role {} (through open.note, by the catalog) writes", far.name)), "{said}");
+    client(&database.url_of(&far)).await.batch_execute("SELECT open.note('x')").await.unwrap();
+
     let call = "SELECT s.add_log('x')";
     let only = format!("roles = ['{}']", api.name);
     let said = not_yet(frozen(&services, &url, &only).as_ref()).await;
