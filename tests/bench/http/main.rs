@@ -154,12 +154,19 @@ fn others(nginx: &Nginx, requests: usize, rounds: usize) -> Vec<Figure> {
         let race = programs::Race::new(place.path(), &hurl, &nginx.url(0), requests, at_once, policy);
         let (mut theirs, mut own, mut connections) = (Vec::new(), Vec::new(), (0, 0));
         for round in 0..rounds {
-            let before = nginx.accepted();
-            let take = |seconds: f64, into: &mut Vec<f64>| into.push(seconds);
-            take(race.hurl(), &mut theirs);
-            let between = nginx.accepted();
-            take(race.gonogo(round), &mut own);
-            connections = (between - before - 1, nginx.accepted() - between - 1);
+            let counted = |seconds: &mut Vec<f64>, run: &dyn Fn() -> f64| {
+                let before = nginx.accepted();
+                seconds.push(run());
+                nginx.accepted() - before - 1
+            };
+            // Who begins changes.
+            if round % 2 == 0 {
+                connections.0 = counted(&mut theirs, &|| race.hurl());
+                connections.1 = counted(&mut own, &|| race.gonogo(round));
+            } else {
+                connections.1 = counted(&mut own, &|| race.gonogo(round));
+                connections.0 = counted(&mut theirs, &|| race.hurl());
+            }
         }
         let (theirs, own) = (median(&theirs), median(&own));
         println!(
@@ -172,6 +179,8 @@ fn others(nginx: &Nginx, requests: usize, rounds: usize) -> Vec<Figure> {
         figures.push(Figure::at_most(name, own / theirs, HURL, "×"));
     }
     let race = programs::Race::new(place.path(), &hurl, &nginx.url(0), requests, AT_ONCE, Policy::Fresh);
-    figures.push(Figure::told("memory at its highest, a whole run", race.gonogo_peak_mib(), "MiB"));
+    let (whole, own) = race.gonogo_peak_mib();
+    figures.push(Figure::told("memory at its highest, a whole run", whole, "MiB"));
+    figures.push(Figure::at_most("of it our own: without pages of program files", own, MEMORY_MIB, "MiB"));
     figures
 }

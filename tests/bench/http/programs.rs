@@ -11,16 +11,17 @@ use crate::Policy;
 
 const GONOGO: &str = env!("CARGO_BIN_EXE_gonogo");
 
-/// The highest resident size of a process, MiB, as the kernel counts it.
-fn peak_mib(process: &str) -> Option<f64> {
+/// A size of a process, MiB, as the kernel counts it: `VmHWM` is all that is resident at its highest, `RssAnon` what is
+/// not a page of a file now.
+fn size_mib(process: &str, size: &str) -> Option<f64> {
     let text = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(size)?.strip_prefix(':'))?;
     Some(line.trim().split(' ').next()?.parse::<f64>().ok()? / 1024.0)
 }
 
-/// This process's.
+/// The highest resident size of this process.
 pub fn own_peak_mib() -> f64 {
-    peak_mib("self").expect("a size")
+    size_mib("self", "VmHWM").expect("a size")
 }
 
 /// Of a process that does nothing but the requests.
@@ -100,17 +101,18 @@ impl<'a> Race<'a> {
         timed(&mut self.gonogo_command(&state))
     }
 
-    /// The highest size of a whole run.
-    pub fn gonogo_peak_mib(&self) -> f64 {
+    /// The highest resident size of a whole run, and the highest seen of what is not a page of a file.
+    pub fn gonogo_peak_mib(&self) -> (f64, f64) {
         let mut command = self.gonogo_command(&self.place.join("memory"));
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
-        let (id, mut highest) = (child.id().to_string(), 0.0_f64);
+        let (id, mut whole, mut own) = (child.id().to_string(), 0.0_f64, 0.0_f64);
         while child.try_wait().expect("waited").is_none() {
-            highest = highest.max(peak_mib(&id).unwrap_or(0.0));
+            whole = whole.max(size_mib(&id, "VmHWM").unwrap_or(0.0));
+            own = own.max(size_mib(&id, "RssAnon").unwrap_or(0.0));
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        highest
+        (whole, own)
     }
 }
 
