@@ -119,7 +119,7 @@ All that a query finds must fit. Bodies are asked for without compression, and o
 three different answers that were not as expected; one that is not as expected fails the check. `latency` limits the shares
 of all answers. Each visit has connections of its own, as visitors have, and names are resolved anew for each connection;
 `connection = \"kept\"` measures a server behind keep-alive instead: then a balancer sends everything where the first
-connections went. TLS sessions are never resumed.
+connections went. Where a connection is not kept, a request without a body says `Connection: close`. TLS sessions are never resumed.
 
 **Way.** `connect_to` aims at an address before DNS moves, with the right `Host` and SNI. `ip`, `http` and `client_cert` force a
 family, a version of HTTP and who we are; `http = \"2\"` without TLS starts in HTTP/2 at once (prior knowledge).
@@ -217,9 +217,10 @@ impl HttpCheck {
     async fn burst(&self, cx: &Cx, plan: &Plan<'_>, dial: Dial, tally: &Tally) -> Result<Seen, Failure> {
         let each = self.shared == Shared::Visit && self.steps.len() > 1;
         let line = self.services.http.line(dial.clone());
+        // Boxed: a visit's state is large, and it is handed on a few times before it begins.
         let one = |_| {
             let (line, own) = (&line, each.then(|| self.services.http.line(dial.clone())));
-            async move { plan.visit(own.as_ref().unwrap_or(line), tally).await.map(drop) }
+            Box::pin(async move { plan.visit(own.as_ref().unwrap_or(line), tally).await.map(drop) })
         };
         let at_once = usize::try_from(self.at_once).unwrap_or(1);
         let visits = stream::iter(0..self.times).map(one).buffer_unordered(at_once);

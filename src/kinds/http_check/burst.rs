@@ -197,12 +197,13 @@ where
     V: Stream<Item = Result<(), Failure>>,
 {
     let mut visits = std::pin::pin!(visits);
+    let mut end = std::pin::pin!(tokio::time::sleep_until(cx.deadline));
     let mut told = tokio::time::Instant::now();
     let in_time = loop {
         let ended = tokio::select! {
             biased;
             ended = visits.next() => ended,
-            () = tokio::time::sleep_until(cx.deadline) => break false,
+            () = &mut end => break false,
         };
         match ended {
             None => break true,

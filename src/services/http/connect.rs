@@ -138,6 +138,9 @@ async fn begin(way: Way, address: SocketAddr, two: bool, awake: bool) -> Result<
 
 /// The first address that answers; the others are given up. One that is slow does not hold up the next.
 async fn first(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), String> {
+    if let [only] = *addresses {
+        return Ok((TcpStream::connect(only).await.map_err(|e| io_reason(&e))?, only));
+    }
     let mut waiting = addresses.iter().copied();
     let mut under_way = FuturesUnordered::new();
     let mut refused = Vec::new();
@@ -159,7 +162,6 @@ async fn first(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Stri
     }
     Err(match refused.as_slice() {
         [] => "there is no address".to_owned(),
-        [(_, why)] => why.clone(),
         all => all.iter().map(|(address, why)| format!("{address}: {why}")).collect::<Vec<_>>().join("; "),
     })
 }

@@ -28,7 +28,7 @@ use std::{
 use hyper::{
     HeaderMap, Method, StatusCode, Version,
     body::Bytes,
-    header::{ACCEPT, ACCEPT_ENCODING, HeaderName, HeaderValue, USER_AGENT},
+    header::{HeaderName, HeaderValue},
 };
 use reqwest::Url;
 
@@ -45,7 +45,7 @@ pub use tls::Identity;
 pub(super) use tls::provider;
 pub use wait::retry_after;
 
-use pool::{Pool, Trouble};
+use pool::{Pool, Trouble, Wants};
 
 /// How long a connection may take, TLS included.
 pub const CONNECT: Duration = Duration::from_secs(5);
@@ -246,74 +246,51 @@ impl Line<'_> {
         started: Instant,
         sent: &AtomicBool,
     ) -> Result<Reply, Failure> {
-        let (mut method, mut url, mut body) = (request.method.clone(), request.url.clone(), request.body.clone());
-        let mut headers = request.headers.clone();
+        // What is asked instead, once an answer leads elsewhere.
+        let mut onward: Option<Request> = None;
         let (mut hops, mut whole) = (Vec::new(), true);
         loop {
-            let mut now = headers.clone();
-            if let Some(cookies) = jar.and_then(|jar| jar.header(&url, now.get(hyper::header::COOKIE))) {
-                now.insert(hyper::header::COOKIE, cookies);
-            }
-            let aimed = self.dial.connect_to.filter(|_| url.host_str() == request.url.host_str());
+            let asked = onward.as_ref().unwrap_or(request);
+            let aimed = self.dial.connect_to.filter(|_| asked.url.host_str() == request.url.host_str());
             // The address is the host's; the port is that of the first request, not of one that was redirected to https.
-            let (first, port) = (self.http.port(&request.url), self.http.port(&url));
+            let (first, port) = (self.http.port(&request.url), self.http.port(&asked.url));
             let aimed = aimed.map(|at| if port == first { at } else { SocketAddr::new(at.ip(), port) });
-            let wants = redirect::Wants { method: &method, url: &url, headers: now, body: body.clone() };
-            let answer = self.once(wants, aimed, request.most, sent).await?;
+            let cookies = jar.and_then(|jar| jar.header(&asked.url, asked.headers.get(hyper::header::COOKIE)));
+            let wants = Wants { asked, cookies, aimed };
+            let answer = self.ask(&wants, sent).await.map_err(|trouble| told(trouble, asked))?;
             whole &= answer.whole;
             if let Some(jar) = jar {
-                jar.keep(&answer.headers, &url);
+                jar.keep(&answer.headers, &asked.url);
             }
-            let next = redirect::next(request.follow > 0, &method, &url, &answer)?;
+            let next = redirect::next(request.follow > 0, &asked.method, &asked.url, &answer)?;
             let Some(next) = next else {
                 let pool::Answer { status, headers, body, size, ended, at, address, version, .. } = answer;
                 let took = at.duration_since(started);
+                let url = asked.url.clone();
                 return Ok(Reply { status, headers, body, size, ended, whole, address, version, took, hops, url });
             };
-            hops.push((url.clone(), answer.status));
+            hops.push((asked.url.clone(), answer.status));
             if hops.len() > request.follow {
                 let chain = hops.iter().map(|(url, _)| url.as_str()).chain([next.as_str()]);
                 return Err(Failure::new(Class::FailedNothingDone, format!("more than {} redirects", request.follow))
                     .because(chain.collect::<Vec<_>>().join(" → ")));
             }
-            redirect::without_secrets(&mut headers, &url, &next);
-            if !matches!(method, Method::GET | Method::HEAD) {
-                (method, body) = (Method::GET, None);
-                redirect::without_body(&mut headers);
-            }
-            url = next;
+            onward = Some(redirect::onward(asked, next));
         }
     }
+}
 
-    async fn once(
-        &self,
-        mut wants: redirect::Wants<'_>,
-        aimed: Option<SocketAddr>,
-        most: usize,
-        sent: &AtomicBool,
-    ) -> Result<pool::Answer, Failure> {
-        let defaults = [
-            (USER_AGENT, concat!("gonogo/", env!("CARGO_PKG_VERSION"))),
-            (ACCEPT, "*/*"),
-            // What is compared are the bytes of the answer; without this header any coding would be allowed.
-            (ACCEPT_ENCODING, "identity"),
-        ];
-        for (name, value) in defaults {
-            wants.headers.entry(name).or_insert(HeaderValue::from_static(value));
+/// What it means for the world that there is no answer.
+fn told(trouble: Trouble, asked: &Request) -> Failure {
+    match trouble {
+        Trouble::Told(failure) => failure,
+        Trouble::NotSent(why) => {
+            Failure::new(Class::FailedNothingDone, format!("no connection to {}: {why}", place(&asked.url)))
         }
-        let url = wants.url;
-        let reads = reads(wants.method);
-        let answer = self.ask(&wants, aimed, most, sent).await;
-        answer.map_err(|trouble| match trouble {
-            Trouble::Told(failure) => failure,
-            Trouble::NotSent(why) => {
-                Failure::new(Class::FailedNothingDone, format!("no connection to {}: {why}", place(url)))
-            }
-            Trouble::Broke(why) => {
-                let class = if reads { Class::FailedNothingDone } else { Class::Unknown };
-                Failure::new(class, format!("the connection to {} broke: {why}", place(url)))
-            }
-        })
+        Trouble::Broke(why) => {
+            let class = if reads(&asked.method) { Class::FailedNothingDone } else { Class::Unknown };
+            Failure::new(class, format!("the connection to {} broke: {why}", place(&asked.url)))
+        }
     }
 }
 

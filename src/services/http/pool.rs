@@ -15,15 +15,16 @@ use http_body_util::BodyExt as _;
 use hyper::{
     HeaderMap, Response, StatusCode, Uri, Version,
     body::{Bytes, Incoming},
-    header::{HOST, HeaderValue},
+    header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, COOKIE, HOST, HeaderName, HeaderValue, USER_AGENT},
 };
+use reqwest::Url;
 use rustls::{ClientConfig, pki_types::ServerName};
 
 use super::{
-    BODY, Family, Line,
+    BODY, Family, Line, Request,
     connect::{self, Connection, HEADERS, Sender},
     reads, reason,
-    redirect::{Wants, authority, origin},
+    redirect::{authority, origin},
     tls,
     upload::Upload,
 };
@@ -31,6 +32,13 @@ use crate::base::{Class, Failure};
 
 /// What hyper says of a head that it does not read to its end.
 const TOO_LARGE: &str = "message head is too large";
+/// What is sent unless the author says otherwise.
+const DEFAULTS: [(HeaderName, &str); 3] = [
+    (USER_AGENT, concat!("gonogo/", env!("CARGO_PKG_VERSION"))),
+    (ACCEPT, "*/*"),
+    // What is compared are the bytes of the answer; without this header any coding would be allowed.
+    (ACCEPT_ENCODING, "identity"),
+];
 
 /// Connections that wait for the next request, by origin.
 #[derive(Default)]
@@ -63,31 +71,39 @@ pub(super) struct Answer {
     pub version: Version,
 }
 
+/// A request as it stands after the redirects so far.
+pub(super) struct Wants<'a> {
+    pub asked: &'a Request,
+    /// What the jar sends along.
+    pub cookies: Option<HeaderValue>,
+    /// Connect there.
+    pub aimed: Option<SocketAddr>,
+}
+
 impl Line<'_> {
-    pub(super) async fn ask(
-        &self,
-        wants: &Wants<'_>,
-        aimed: Option<SocketAddr>,
-        most: usize,
-        sent: &AtomicBool,
-    ) -> Result<Answer, Trouble> {
+    /// Sends it over a connection that is kept, or over a new one.
+    pub(super) async fn ask(&self, wants: &Wants<'_>, sent: &AtomicBool) -> Result<Answer, Trouble> {
         // Somebody else's connection to the same name at another address is not ours.
-        let key = format!("{}:{}{:?}", wants.url.scheme(), origin(wants.url), aimed);
-        let mut kept = if self.dial.keep { self.pool.take(&key) } else { None };
+        let url = &wants.asked.url;
+        let key = self.dial.keep.then(|| format!("{}:{}{:?}", url.scheme(), origin(url), wants.aimed));
+        let mut kept = key.as_ref().and_then(|key| self.pool.take(key));
         loop {
             let fresh = kept.is_none();
             let mut connection = match kept.take() {
                 Some(kept) => kept,
-                None => self.open(wants, aimed).await?,
+                None => self.open(wants).await?,
             };
             sent.store(true, Ordering::Relaxed);
-            match over(&mut connection, wants).await {
+            match over(&mut connection, wants, self.dial.keep).await {
                 Ok((response, taken)) => {
-                    let mut answer = read(response, &mut connection, most).await?;
+                    let mut answer = read(response, &mut connection, wants.asked.most).await?;
                     answer.whole = taken.is_none_or(|taken| taken.load(Ordering::Relaxed))
                         && !connection.behind.load(Ordering::Relaxed);
                     // What follows would have to wait for the rest of this request.
-                    if self.dial.keep && answer.ended && answer.whole {
+                    if let Some(key) = key
+                        && answer.ended
+                        && answer.whole
+                    {
                         self.pool.put(key, connection).await;
                     }
                     return Ok(answer);
@@ -95,15 +111,15 @@ impl Line<'_> {
                 // A kept connection that the server has closed meanwhile: nothing was sent over it.
                 Err(Trouble::NotSent(_)) if !fresh => sent.store(false, Ordering::Relaxed),
                 // It was closed while the request was on its way: what only reads may be asked again (RFC 9110, 9.2.2).
-                Err(Trouble::Broke(_)) if !fresh && reads(wants.method) => {}
+                Err(Trouble::Broke(_)) if !fresh && reads(&wants.asked.method) => {}
                 Err(trouble) => return Err(trouble),
             }
         }
     }
 
-    async fn open(&self, wants: &Wants<'_>, aimed: Option<SocketAddr>) -> Result<Connection, Trouble> {
-        let url = wants.url;
-        let addresses = match aimed {
+    async fn open(&self, wants: &Wants<'_>) -> Result<Connection, Trouble> {
+        let url = &wants.asked.url;
+        let addresses = match wants.aimed {
             Some(address) => {
                 self.http.stays_inside(address).map_err(Trouble::Told)?;
                 vec![address]
@@ -128,7 +144,7 @@ impl Line<'_> {
         connect::connect(&fitting, tls, &self.dial).await.map_err(Trouble::NotSent)
     }
 
-    fn tls(&self, url: &reqwest::Url) -> Result<(Arc<ClientConfig>, ServerName<'static>), Failure> {
+    fn tls(&self, url: &Url) -> Result<(Arc<ClientConfig>, ServerName<'static>), Failure> {
         let config = match self.dial.made.get() {
             Some(config) => config.clone(),
             None => {
@@ -174,9 +190,13 @@ impl Pool {
 /// Becomes true once the whole body was taken; nothing where there is none.
 type Taken = Option<Arc<AtomicBool>>;
 
-/// Sends it, and waits for the head of the answer.
-async fn over(connection: &mut Connection, wants: &Wants<'_>) -> Result<(Response<Incoming>, Taken), Trouble> {
-    let (request, taken) = request(&connection.sender, wants)?;
+/// Sends it, and waits for the head of the answer. `keep`: another request is to follow over the same connection.
+async fn over(
+    connection: &mut Connection,
+    wants: &Wants<'_>,
+    keep: bool,
+) -> Result<(Response<Incoming>, Taken), Trouble> {
+    let (request, taken) = request(&connection.sender, wants, keep)?;
     let Connection { sender, carrier, .. } = connection;
     let answer = match sender {
         Sender::One(sender) => carrier.bring(sender.try_send_request(request)).await,
@@ -193,10 +213,16 @@ async fn over(connection: &mut Connection, wants: &Wants<'_>) -> Result<(Respons
     })
 }
 
-fn request(sender: &Sender, wants: &Wants<'_>) -> Result<(hyper::Request<Upload>, Taken), Trouble> {
+fn request(sender: &Sender, wants: &Wants<'_>, keep: bool) -> Result<(hyper::Request<Upload>, Taken), Trouble> {
     let bad = |what: String| Trouble::Told(Failure::new(Class::Misconfigured, what));
-    let url = wants.url;
-    let mut headers = wants.headers.clone();
+    let Wants { asked: Request { url, body, .. }, cookies, .. } = wants;
+    let mut headers = wants.asked.headers.clone();
+    if let Some(cookies) = cookies {
+        headers.insert(COOKIE, cookies.clone());
+    }
+    for (name, value) in DEFAULTS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
     let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
     let path = format!("{}{query}", url.path());
     let target = match sender {
@@ -204,6 +230,11 @@ fn request(sender: &Sender, wants: &Wants<'_>) -> Result<(hyper::Request<Upload>
             if !headers.contains_key(HOST) {
                 let host = HeaderValue::from_str(&authority(url));
                 headers.insert(HOST, host.map_err(|_| bad("the url's host cannot stand in a header".into()))?);
+            }
+            // Whoever will not ask again says so (RFC 9112, section 9.6), and the server need not wait for it. Not with
+            // a body: a server that answers early and then closes may take its answer back with it.
+            if !keep && body.is_none() {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             path
         }
@@ -217,9 +248,9 @@ fn request(sender: &Sender, wants: &Wants<'_>) -> Result<(hyper::Request<Upload>
         }
     };
     let target = target.parse::<Uri>().map_err(|e| bad(format!("the url cannot be sent: {e}")))?;
-    let (body, taken) = Upload::new(wants.body.clone());
+    let (body, taken) = Upload::new(body.clone());
     let mut request = hyper::Request::new(body);
-    (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (wants.method.clone(), target, headers);
+    (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (wants.asked.method.clone(), target, headers);
     Ok((request, taken))
 }
 

@@ -4,21 +4,12 @@ use std::net::SocketAddr;
 
 use hyper::{
     HeaderMap, Method,
-    body::Bytes,
     header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION},
 };
 use reqwest::Url;
 
-use super::{pool::Answer, reads};
+use super::{Request, pool::Answer, reads};
 use crate::base::{Class, Failure, clean_line};
-
-/// A request as it stands after the redirects so far.
-pub(super) struct Wants<'a> {
-    pub method: &'a Method,
-    pub url: &'a Url,
-    pub headers: HeaderMap,
-    pub body: Option<Bytes>,
-}
 
 /// Where an answer leads, if it is to be followed. What changes something is followed where the answer says "look
 /// there" (303, and 301 and 302 as browsers take them), never where it says "send it there again" (307, 308).
@@ -41,8 +32,21 @@ pub(super) fn next(follows: bool, method: &Method, url: &Url, answer: &Answer) -
     }
 }
 
-/// Takes out what was meant for the first host only.
-pub(super) fn without_secrets(headers: &mut HeaderMap, from: &Url, to: &Url) {
+/// The request that follows `asked`, to `next`: what changes something is followed by a GET without its body, and what
+/// was meant for the first host only stays there.
+pub(super) fn onward(asked: &Request, next: Url) -> Request {
+    let mut request = Request { url: next, ..asked.clone() };
+    without_secrets(&mut request.headers, &asked.url, &request.url);
+    if !matches!(request.method, Method::GET | Method::HEAD) {
+        (request.method, request.body) = (Method::GET, None);
+        for name in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING] {
+            request.headers.remove(name);
+        }
+    }
+    request
+}
+
+fn without_secrets(headers: &mut HeaderMap, from: &Url, to: &Url) {
     if origin(from) == origin(to) && from.scheme() == to.scheme() {
         return;
     }
@@ -51,13 +55,6 @@ pub(super) fn without_secrets(headers: &mut HeaderMap, from: &Url, to: &Url) {
         (value.is_sensitive() || known).then(|| name.clone())
     };
     for name in headers.iter().filter_map(secret).collect::<Vec<_>>() {
-        headers.remove(name);
-    }
-}
-
-/// Takes out what described a body.
-pub(super) fn without_body(headers: &mut HeaderMap) {
-    for name in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING] {
         headers.remove(name);
     }
 }

@@ -14,6 +14,7 @@ fn flaky() -> Nginx {
         server { listen 127.0.0.1:{0};
             location = /status { stub_status; }
             location / { return 200 \"fine\"; }
+            location = /connection { default_type text/plain; return 200 \"asked to: [$http_connection]\"; }
             location = /flaky { if ($odd) { return 503 \"sorry\"; } return 200 \"fine\"; }
         }",
     )
@@ -72,6 +73,22 @@ async fn connections_as_the_author_wants_them() {
     assert_eq!(once(&scenario).await, 12, "a visitor keeps a connection");
     assert_eq!(once(&format!("{scenario}\nconnection = \"fresh\"")).await, 36);
     assert_eq!(once(&format!("{scenario}\nconnection = \"kept\"")).await, 3);
+}
+
+/// The server need not wait for a second request that never comes; what has a body may be answered early.
+#[tokio::test]
+async fn who_asks_once_says_so() {
+    let nginx = flaky();
+    let services = services(env());
+    let told = async |wanted: &str, rest: &str| {
+        let params = format!("url = \"{}/connection\"\ncontains = [\"[{wanted}]\"]\n{rest}", nginx.url(0));
+        check("http.check", &params, &services).check(&attempt().cx).await.unwrap();
+    };
+    told("close", "").await;
+    told("close", "times = 4\nat_once = 2").await;
+    told("", "times = 4\nat_once = 2\nconnection = \"kept\"").await;
+    told("", "method = \"POST\"\nbody = \"all of it\"").await;
+    nginx.until_alone().await;
 }
 
 /// A burst that the attempt's end cuts short says how far it came.
