@@ -9,6 +9,9 @@
 //! ```
 //!
 //! Policies: `fresh` has a connection for each request, as visitors have; `kept` uses one again (one a worker).
+//!
+//! Each program has a port of the server to itself in each race: connections linger at the end that closed first
+//! (`TIME_WAIT`), and what another race has left by the thousand costs every new one to the same place.
 
 mod bare;
 #[expect(dead_code, reason = "shared with the other benches")]
@@ -30,6 +33,11 @@ const REQUESTS: usize = 1_000;
 const ROUNDS: usize = 7;
 /// Workers of the second half.
 const AT_ONCE: usize = 16;
+
+/// Whose port is which; from the third on, hurl's and gonogo's of each race.
+const BARE: usize = 0;
+const OURS: usize = 1;
+const THEIRS: usize = 2;
 
 /// What is allowed.
 const SEQUENTIAL: f64 = 2.5;
@@ -71,7 +79,9 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let nginx = Nginx::start(
-        "server { listen 127.0.0.1:{0}; access_log off; default_type application/json;
+        "server { listen 127.0.0.1:{0}; listen 127.0.0.1:{1}; listen 127.0.0.1:{2}; listen 127.0.0.1:{3};
+            listen 127.0.0.1:{4}; listen 127.0.0.1:{5}; listen 127.0.0.1:{6}; listen 127.0.0.1:{7};
+            access_log off; default_type application/json;
             location = /status { stub_status; }
             location / { add_header X-Served-By aws; return 200 '{\"status\": \"ok\", \"workers\": 4, \"release\": \"v42\"}'; }
         }",
@@ -92,7 +102,7 @@ fn runtime() -> tokio::runtime::Runtime {
 /// Ours against the bare client, round by round.
 fn races(nginx: &Nginx, requests: usize, rounds: usize) -> Vec<Figure> {
     let runtime = runtime();
-    let (url, address) = (nginx.url(0), nginx.address(0));
+    let (url, address) = (nginx.url(OURS), nginx.address(BARE));
     let mut times = RACES.iter().map(|_| (Vec::new(), Vec::new())).collect::<Vec<_>>();
     for round in 0..=rounds {
         for (race, (bare, ours)) in RACES.iter().zip(&mut times) {
@@ -136,7 +146,7 @@ fn others(nginx: &Nginx, requests: usize, rounds: usize) -> Vec<Figure> {
     let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     let mut figures = vec![Figure::at_most(
         "memory at its highest, the check alone",
-        programs::child_peak_mib(&nginx.url(0), requests),
+        programs::child_peak_mib(&nginx.url(OURS), requests),
         MEMORY_MIB,
         "MiB",
     )];
@@ -145,13 +155,14 @@ fn others(nginx: &Nginx, requests: usize, rounds: usize) -> Vec<Figure> {
             .push(Figure::missing("gonogo / hurl", "hurl is not there: not on the path, and GONOGO_HURL names none"));
         return figures;
     };
+    let urls = |race: usize| [nginx.url(THEIRS + 2 * race), nginx.url(THEIRS + 2 * race + 1)];
     let cases = [
         ("gonogo / hurl, one after another, fresh", 1, Policy::Fresh),
         ("gonogo / hurl, one after another, kept", 1, Policy::Kept),
         ("gonogo / hurl --parallel, 16 at once", AT_ONCE, Policy::Fresh),
     ];
-    for (name, at_once, policy) in cases {
-        let race = programs::Race::new(place.path(), &hurl, &nginx.url(0), requests, at_once, policy);
+    for (number, (name, at_once, policy)) in cases.into_iter().enumerate() {
+        let race = programs::Race::new(place.path(), &hurl, &urls(number), requests, at_once, policy);
         let (mut theirs, mut own, mut connections) = (Vec::new(), Vec::new(), (0, 0));
         for round in 0..rounds {
             let counted = |seconds: &mut Vec<f64>, run: &dyn Fn() -> f64| {
@@ -178,7 +189,7 @@ fn others(nginx: &Nginx, requests: usize, rounds: usize) -> Vec<Figure> {
         );
         figures.push(Figure::at_most(name, own / theirs, HURL, "×"));
     }
-    let race = programs::Race::new(place.path(), &hurl, &nginx.url(0), requests, AT_ONCE, Policy::Fresh);
+    let race = programs::Race::new(place.path(), &hurl, &urls(0), requests, AT_ONCE, Policy::Fresh);
     let (whole, own) = race.gonogo_peak_mib();
     figures.push(Figure::told("memory at its highest, a whole run", whole, "MiB"));
     figures.push(Figure::at_most("of it our own: without pages of program files", own, MEMORY_MIB, "MiB"));

@@ -54,13 +54,21 @@ pub struct Race<'a> {
 }
 
 impl<'a> Race<'a> {
-    pub fn new(place: &'a Path, hurl: &'a Path, url: &str, requests: usize, at_once: usize, policy: Policy) -> Self {
+    /// `urls`: whom hurl asks, and whom gonogo asks.
+    pub fn new(
+        place: &'a Path,
+        hurl: &'a Path,
+        [theirs, url]: &[String; 2],
+        requests: usize,
+        at_once: usize,
+        policy: Policy,
+    ) -> Self {
         let name = format!("{policy:?}-{at_once}");
         let (file, runbook) = (place.join(format!("{name}.hurl")), place.join(format!("{name}.toml")));
         // Within one file hurl uses its connection again; each run of a file has its own.
         let within = if policy == Policy::Kept { format!("[Options]\nrepeat: {requests}\n") } else { String::new() };
         let asserts = "HTTP 200\n[Asserts]\nheader \"x-served-by\" == \"aws\"\njsonpath \"$.status\" == \"ok\"\n";
-        fs::write(&file, format!("GET {url}/\n{within}{asserts}")).expect("written");
+        fs::write(&file, format!("GET {theirs}/\n{within}{asserts}")).expect("written");
         let connection = if policy == Policy::Kept { "kept" } else { "fresh" };
         fs::write(
             &runbook,
