@@ -68,19 +68,21 @@ impl Ask {
                 title.into_iter().chain(last.map(|(_, _, _, line)| format!("last sample: {line}"))).collect()
             }
             HoldWhy::Start => {
-                let stops = outline.steps.iter().filter(|step| step.asks()).count();
-                let total: std::time::Duration = outline.steps.iter().map(|step| step.planned).sum();
-                let new = outline.steps.iter().filter(|step| !step.rehearsed).count();
-                let rehearsed = match (new, outline.steps.len()) {
+                let all = outline.steps.len();
+                let here = || outline.steps.iter().filter(|step| step.part() && step.left_out().is_none());
+                let stops = here().filter(|step| step.asks()).count();
+                let total: std::time::Duration = here().map(|step| step.planned).sum();
+                let new = here().filter(|step| !step.rehearsed).count();
+                let rehearsed = match (new, here().count()) {
                     (0, _) => "every step was part of a green rehearsal as it is now".to_owned(),
                     (new, all) if new == all => "NOTHING of this was ever rehearsed as it is now".to_owned(),
                     (new, _) => format!("{new} steps were not part of a green rehearsal as they are now"),
                 };
-                let size = format!(
-                    "{} steps, {} of planned work, people are asked {stops} times",
-                    outline.steps.len(),
-                    spoken(total)
-                );
+                let steps = match here().count() {
+                    part if part < all => format!("{part} of {all} steps"),
+                    _ => format!("{all} steps"),
+                };
+                let size = format!("{steps}, {} of planned work, people are asked {stops} times", spoken(total));
                 [outline.title.clone(), size]
                     .into_iter()
                     .chain(window_words(outline, now, face))
