@@ -322,8 +322,8 @@ async fn begin(
         (env, ())
     };
     let bound = async {
-        let plan = setup::plan(book, &env, redactor, options)?;
-        let identities = preflight(&plan).await?;
+        let plan = setup::plan(book, &env, redactor.clone(), options)?;
+        let identities = preflight(&plan, &redactor).await?;
         Ok((plan, identities))
     };
     match bound.await {
@@ -336,7 +336,7 @@ async fn begin(
 }
 
 /// Compares every account and app of the plan with the environment's, before the first step.
-async fn preflight(plan: &Plan) -> Result<Vec<Identity>, Problem> {
+async fn preflight(plan: &Plan, redactor: &Redactor) -> Result<Vec<Identity>, Problem> {
     let mut fences = Vec::new();
     for (outline, step) in plan.outline.steps.iter().zip(&plan.steps) {
         // What is left out is asked nothing.
@@ -374,11 +374,12 @@ async fn preflight(plan: &Plan) -> Result<Vec<Identity>, Problem> {
                     Class::Denied | Class::Refused => Exit::Identity,
                     _ => Exit::Preflight,
                 };
-                let mut problem = Problem::new(exit, failure.message.clone());
+                let told = |text: &str| redactor.redact(text).into_owned();
+                let mut problem = Problem::new(exit, told(&failure.message));
                 for cause in &failure.causes {
-                    problem.message.push_str(&format!("\n        {cause}"));
+                    problem.message.push_str(&format!("\n        {}", told(cause)));
                 }
-                problem.hint = failure.hint;
+                problem.hint = failure.hint.as_deref().map(told);
                 return Err(problem);
             }
         }

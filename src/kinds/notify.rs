@@ -14,13 +14,13 @@ use super::{
     Bind, Kind,
     web::{
         dial::{self, Reach},
-        expect::EXCERPT,
+        expect::excerpt,
         joined, ms, once,
         template::Values,
     },
 };
 use crate::{
-    base::{Class, Failure, clean, clean_line},
+    base::{Class, Failure, clean_line},
     plan::{Action, Cx, Done, Doubt, Finding, Param, Params, Shape},
     services::{
         Services,
@@ -32,6 +32,8 @@ use receiver::Receiver;
 /// How long a message may hold up its step unless the runbook says otherwise, and at most.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(60);
+/// Between the two looks that call a message "not there".
+const APART: Duration = Duration::from_secs(3);
 
 const OWN: &[Param] = &[
     Param {
@@ -289,8 +291,7 @@ fn refused(reply: &Reply, why: &str) -> Failure {
         _ => Class::Refused,
     };
     let failure = Failure::new(class, format!("{} says {}: {why}", place(&reply.url), reply.status.as_u16()));
-    let body = String::from_utf8_lossy(reply.body.get(..EXCERPT).unwrap_or(&reply.body)).into_owned();
-    let body = clean(body.trim(), EXCERPT);
+    let body = excerpt(reply);
     if body.is_empty() { failure } else { failure.because(format!("answer: {body}")) }
 }
 
@@ -353,11 +354,21 @@ impl Notify {
                 line: "whether PagerDuty has the event is not known; its key makes a second one the same".into(),
             },
             Receiver::Statuspage(page) => {
-                let looked = async {
+                let look = || async {
                     let request = page.look(&self.services, self.timeout).await.ok()??;
                     let dial = self.reach.dial(&self.services, false).await.ok()?;
                     let reply = self.services.http.line(dial).send(&request, None).await.ok()?;
                     page.found(&reply, &cx.token)
+                };
+                // One that was still under way at the first look is there at the second.
+                let looked = async {
+                    match look().await? {
+                        None => {
+                            cx.pause(APART).await.ok()?;
+                            look().await
+                        }
+                        there => Some(there),
+                    }
                 };
                 match tokio::time::timeout_at(cx.deadline, looked).await.ok().flatten() {
                     Some(Some(id)) => {

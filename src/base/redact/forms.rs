@@ -11,7 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 use super::Redactor;
 
 /// From this length on a form is masked wherever it stands.
-const ANYWHERE: usize = 8;
+pub(super) const ANYWHERE: usize = 8;
 /// JSON keys whose texts are known to be names, not secrets: masking `postgres` or a region would
 /// blind the record.
 const PLAIN_KEYS: [&str; 9] =

@@ -8,6 +8,7 @@
 //! - A form of 8 bytes or more is masked wherever it stands.
 //! - A value of 4 to 7 bytes is masked in its raw form only and only as a whole word: masked anywhere
 //!   it would eat harmless text. A shorter one is not masked; whoever opens secrets refuses it ([`Redactor::MIN`]).
+//! - Texts are cut before they come here: 8 bytes or more of a form's beginning are masked in front of a `…`.
 
 mod forms;
 mod stream;
@@ -78,7 +79,13 @@ impl Redactor {
         if !self.any.load(Ordering::Acquire) {
             return Cow::Borrowed(text);
         }
-        let masks = self.net().masks(text.as_bytes(), true, true);
+        let net = self.net();
+        let mut masks = net.masks(text.as_bytes(), true, true);
+        let begun = net.begun(text);
+        if !begun.is_empty() {
+            masks.extend(begun);
+            masks = merged(masks);
+        }
         if masks.is_empty() {
             return Cow::Borrowed(text);
         }
@@ -151,7 +158,7 @@ impl Net {
     fn masks(&self, text: &[u8], starts: bool, ends: bool) -> Vec<(usize, usize)> {
         let Some(automaton) = &self.automaton else { return Vec::new() };
         let word = |at: usize| text.get(at).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_' || *b >= 0x80);
-        let mut found = automaton
+        let found = automaton
             .find_overlapping_iter(text)
             .filter(|hit| {
                 let whole = self.patterns.get(hit.pattern().as_usize()).is_some_and(|p| p.whole_word);
@@ -159,17 +166,21 @@ impl Net {
                 let right = if hit.end() == text.len() { ends } else { !word(hit.end()) };
                 !whole || (left && right)
             })
-            .map(|hit| (hit.start(), hit.end()))
-            .collect::<Vec<_>>();
-        found.sort_unstable();
-        let mut merged: Vec<(usize, usize)> = Vec::with_capacity(found.len());
-        for (from, to) in found {
-            match merged.last_mut() {
-                Some(last) if from < last.1 => last.1 = last.1.max(to),
-                _ => merged.push((from, to)),
-            }
-        }
-        merged
+            .map(|hit| (hit.start(), hit.end()));
+        merged(found.collect())
+    }
+
+    /// The places where a text was cut within a form: from where that begins to the `…`.
+    fn begun(&self, text: &str) -> Vec<(usize, usize)> {
+        let begins = |cut: usize| {
+            let last = (cut + 1).checked_sub(forms::ANYWHERE)?;
+            (cut.saturating_sub(self.longest)..last).find(|&at| {
+                let tail = &text.as_bytes()[at..cut];
+                let next = self.patterns.partition_point(|p| p.bytes.as_slice() < tail);
+                self.patterns.get(next).is_some_and(|p| p.bytes.starts_with(tail))
+            })
+        };
+        text.match_indices('…').filter_map(|(cut, _)| Some((begins(cut)?, cut))).collect()
     }
 
     /// Where the first pattern may begin that the next bytes could complete.
@@ -185,6 +196,19 @@ impl Net {
             })
             .unwrap_or(text.len())
     }
+}
+
+/// Sorted, and those that overlap as one.
+fn merged(mut found: Vec<(usize, usize)>) -> Vec<(usize, usize)> {
+    found.sort_unstable();
+    let mut merged: Vec<(usize, usize)> = Vec::with_capacity(found.len());
+    for (from, to) in found {
+        match merged.last_mut() {
+            Some(last) if from < last.1 => last.1 = last.1.max(to),
+            _ => merged.push((from, to)),
+        }
+    }
+    merged
 }
 
 #[cfg(test)]

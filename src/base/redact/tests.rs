@@ -106,6 +106,19 @@ fn nothing_registered_borrows() {
     assert!(matches!(Redactor::default().redact("plain"), Cow::Borrowed("plain")));
 }
 
+/// Texts are cut before they come here, with `…` behind.
+#[test]
+fn a_form_that_was_cut() {
+    let redactor = knows(&[CANARY]);
+    for long in (8..CANARY.len()).filter(|long| CANARY.is_char_boundary(*long)) {
+        assert_eq!(redactor.redact(&format!("key {}… and more", &CANARY[..long])), "key ***… and more", "{long}");
+    }
+    assert_eq!(redactor.redact(&format!("{CANARY} {}…", &CANARY[..9])), "*** ***…");
+    for plain in [format!("key {}…", &CANARY[..7]), format!("key {}", &CANARY[..9]), "…".into(), "a … b".into()] {
+        assert_eq!(redactor.redact(&plain), plain);
+    }
+}
+
 fn streamed(redactor: &Arc<Redactor>, pieces: &[&[u8]]) -> Vec<u8> {
     let mut stream = redactor.stream();
     let mut out = pieces.iter().flat_map(|piece| stream.push(piece)).collect::<Vec<_>>();

@@ -18,7 +18,7 @@ use crate::{
     plan::{Cx, Done, Finding},
     services::{
         Services,
-        heroku::{ConfigVars, Heroku, Limits, Release, owned},
+        heroku::{ConfigVars, Dyno, Heroku, Limits, Process, Release, owned},
     },
 };
 
@@ -91,7 +91,10 @@ pub(super) async fn former(
             let message = format!("the former value of {name} is nowhere: Heroku does not hold that release any more");
             Failure::new(Class::Misconfigured, message).hint("set it by hand, or give it as `former`")
         })?;
-        values.push((name.clone(), Some(crate::base::Secret::new(value.to_owned()))));
+        let value = crate::base::Secret::new(value.to_owned());
+        // Heroku repeats what it refuses.
+        services.secrets.learn(&value);
+        values.push((name.clone(), Some(value)));
     }
     Ok(values)
 }
@@ -132,10 +135,7 @@ pub(super) async fn make(services: &Arc<Services>, cx: &Cx, target: &Values) -> 
     let begun = tokio::time::Instant::now();
     let up = cx.poll(EVERY, || async {
         let (formation, dynos) = (heroku.formation(&limits).await?, heroku.dynos(&limits).await?);
-        let mut open = formation.iter().filter_map(|process| unsettled(process, &dynos)).collect::<Vec<_>>();
-        let of_formation = |kind: &str| formation.iter().any(|process| process.kind == kind);
-        let old = dynos.iter().filter(|dyno| of_formation(&dyno.kind) && dyno.release.is_some_and(|it| it < version));
-        open.extend(old.map(|dyno| format!("{} still runs v{}", dyno.name, dyno.release.unwrap_or_default())));
+        let open = behind(&formation, &dynos, version);
         if open.is_empty() {
             let others = one_off(&dynos, &formation);
             return Ok((named(&others), others.iter().map(|dyno| dyno.name.clone()).collect::<Vec<_>>()));
@@ -188,13 +188,21 @@ pub(super) async fn found(
         });
     }
     let (formation, dynos) = (heroku.formation(&limits).await?, heroku.dynos(&limits).await?);
-    let open = formation.iter().filter_map(|process| unsettled(process, &dynos)).collect::<Vec<_>>();
+    let open = behind(&formation, &dynos, running(&releases).map_or(0, |release| release.version));
     let line = format!("{} as asked", target.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "));
     Ok(if open.is_empty() {
         Finding::Done(Done::new(line))
     } else {
         Finding::Unclear { line: format!("{line}, but {}", open.join("; ")) }
     })
+}
+
+/// What keeps the formation from running a release: process types that are not settled, dynos of an older one.
+fn behind(formation: &[Process], dynos: &[Dyno], version: u64) -> Vec<String> {
+    let of_formation = |kind: &str| formation.iter().any(|process| process.kind == kind);
+    let old = dynos.iter().filter(|dyno| of_formation(&dyno.kind) && dyno.release.is_some_and(|it| it < version));
+    let old = old.map(|dyno| format!("{} still runs v{}", dyno.name, dyno.release.unwrap_or_default()));
+    formation.iter().filter_map(|process| unsettled(process, dynos)).chain(old).collect()
 }
 
 fn value_of<'v>(vars: &'v ConfigVars, name: &str) -> Option<&'v str> {

@@ -31,7 +31,8 @@ pub(super) async fn look(heroku: &Heroku, expected: &Expected, cx: &Cx) -> Resul
     let app = heroku.read_app(&limits).await?;
     let mut found = Found::default();
     found.app(expected, &app);
-    if all || !expected.formation.is_empty() || expected.one_off.is_some() {
+    let of_dynos = expected.one_off.is_some() || !expected.dynos.is_empty();
+    if all || !expected.formation.is_empty() || of_dynos {
         let formation = heroku.formation(&limits).await?;
         if all || !expected.formation.is_empty() {
             found.formation(expected, &formation);
@@ -39,9 +40,9 @@ pub(super) async fn look(heroku: &Heroku, expected: &Expected, cx: &Cx) -> Resul
         if all || expected.one_off.is_some() {
             found.beside(expected, &heroku.dynos(&limits).await?, &formation);
         }
-    }
-    if all || !expected.dynos.is_empty() {
-        found.dynos(expected, &heroku.dynos(&limits).await?);
+        if all || !expected.dynos.is_empty() {
+            found.dynos(expected, &heroku.dynos(&limits).await?, &formation);
+        }
     }
     if all || expected.release.is_some() {
         found.release(expected, heroku.release(&limits).await?.as_ref());
@@ -115,7 +116,7 @@ impl Found {
         self.keep("one_off", others.iter().map(|d| json!({ "name": d.name, "state": d.state })).collect());
     }
 
-    fn dynos(&mut self, expected: &Expected, now: &[Dyno]) {
+    fn dynos(&mut self, expected: &Expected, now: &[Dyno], formation: &[Process]) {
         for (kind, wanted) in &expected.dynos {
             let mine = now.iter().filter(|d| &d.kind == kind).collect::<Vec<_>>();
             let counted = mine.iter().filter(|d| *wanted == 0 || d.state == "up").count() as u64;
@@ -123,6 +124,13 @@ impl Found {
                 let list = if mine.is_empty() { "none".to_owned() } else { named(&mine) };
                 self.wrong.push(format!("expected {wanted} dynos of {kind}, found {list}"));
             }
+        }
+        // None of a type that is not there may be a slip of the pen: it is said, for it may be gone as well.
+        let known = |kind: &String| {
+            formation.iter().any(|process| &process.kind == kind) || ["run", "scheduler", "release"].contains(&&**kind)
+        };
+        for (kind, _) in expected.dynos.iter().filter(|(kind, wanted)| *wanted == 0 && !known(kind)) {
+            self.seen.push(format!("no process type {kind}"));
         }
         // By type and state: `web 2 up, worker 1 starting`.
         let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();

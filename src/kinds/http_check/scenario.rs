@@ -56,6 +56,10 @@ impl Step {
             step.within = params.opt_duration("within");
             step.every = params.opt_duration("every").unwrap_or(EVERY).max(Duration::from_millis(10));
         }
+        if step.ask.method == reqwest::Method::HEAD && (step.wants_body() || params.has("size")) {
+            let (span, help) = (params.place_of("method"), Some("leave `method` out to see the body".into()));
+            params.mistake(span, "the answer to a HEAD has no body to look at", "it has no body", help);
+        }
         if step.within.is_some() && !only_asks(&step.ask) {
             let (span, method) = (params.place_of("within"), step.ask.method.clone());
             params.mistake(span, format!("a {method} is not sent again and again"), "only GET and HEAD are", None);
@@ -99,7 +103,9 @@ impl Plan<'_> {
         let mut replies = Vec::with_capacity(self.steps.len());
         for (at, step) in self.steps.iter().enumerate() {
             let reply = self.step(at, line, &jar, &mut values, tally).await;
-            replies.push(reply.map_err(|failure| self.told(at, step, failure, &values))?);
+            // Only the last request is the look; those before lead there.
+            let lost = |failure: Failure| Failure { blind: failure.blind || at + 1 < self.steps.len(), ..failure };
+            replies.push(reply.map_err(|failure| self.told(at, step, lost(failure), &values))?);
         }
         Ok(replies)
     }
@@ -154,12 +160,14 @@ impl Plan<'_> {
         };
         tally.answered(reply.status.as_u16(), reply.took);
         let answer = Answer::new(&reply);
+        // Learnt before anything of the answer is told.
+        for value in step.captures.iter().filter(|one| one.secret).filter_map(|one| one.take(&answer).ok()) {
+            self.services.secrets.learn(&Secret::new(plain(&value).into_owned()));
+        }
         step.expect.judge(&answer, values)?;
         for capture in &step.captures {
-            let value = capture.take(&answer).map_err(|why| Failure::new(Class::NotYet, why))?;
-            if capture.secret {
-                self.services.secrets.learn(&Secret::new(plain(&value).into_owned()));
-            }
+            let value = capture.take(&answer);
+            let value = value.map_err(|why| Failure { blind: true, ..Failure::new(Class::NotYet, why) })?;
             values.set(&capture.name, value);
         }
         Ok(reply)

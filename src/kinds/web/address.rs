@@ -179,11 +179,13 @@ pub(in crate::kinds) async fn secret_url(name: &str, secrets: &Secrets) -> Resul
     if !url.username().is_empty() || url.password().is_some() {
         return Err(bad("it must not carry a user or a password"));
     }
-    // Servers repeat the path in their answers.
-    for part in [url.path().to_owned(), url.to_string()] {
-        if part.len() > 8 {
-            secrets.learn(&Secret::new(part));
-        }
+    // Servers repeat the path and what it asks with in their answers, and there stand the signatures.
+    let query = url.query().unwrap_or_default();
+    let values = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1));
+    let decoded = url.query_pairs().map(|(_, value)| value.into_owned());
+    let written = [url.path(), query, url.as_str()].into_iter().chain(values).map(str::to_owned);
+    for part in written.chain(decoded).filter(|part| part.len() >= 8) {
+        secrets.learn(&Secret::new(part));
     }
     Ok(url)
 }

@@ -17,7 +17,7 @@ use crate::{
     plan::{Param, Params, Shape, TextOrSecret},
     services::{
         Secrets,
-        http::{REDIRECTS, Request, header_name, header_value, reads},
+        http::{REDIRECTS, Request, header_name, header_value, place, reads},
     },
 };
 
@@ -99,6 +99,13 @@ impl Ask {
             let span = params.place_of(if user.is_some() { "user" } else { "password" });
             params.mistake(span, "`user` and `password` go together", "the other one is missing", None);
         }
+        if user.is_some()
+            && let Some(TextOrSecret::Text(text)) = &word
+            && Template::new(text).names().next().is_some()
+        {
+            let help = Some("capture it as it is sent, and send it by `headers` or `bearer`".into());
+            params.mistake(params.place_of("password"), "`password` takes no captured value", "not filled in", help);
+        }
         let bearer = params.opt_secret("bearer");
         if bearer.is_some() && user.is_some() {
             let span = params.place_of("bearer");
@@ -128,9 +135,10 @@ impl Ask {
                 names.extend(Template::new(text).names().map(|name| ("headers", name.to_owned())));
             }
         }
-        if let Some(TextOrSecret::Text(text)) = &self.word {
-            let key = if self.user.is_some() { "password" } else { "bearer" };
-            names.extend(Template::new(text).names().map(|name| (key, name.to_owned())));
+        if let Some(TextOrSecret::Text(text)) = &self.word
+            && self.user.is_none()
+        {
+            names.extend(Template::new(text).names().map(|name| ("bearer", name.to_owned())));
         }
         names
     }
@@ -218,6 +226,10 @@ impl Ready<'_> {
             && (base.host_str(), base.port_or_known_default()) != (url.host_str(), url.port_or_known_default())
         {
             // An address that an answer named: nothing secret goes to it.
+            if self.ask.body.holds_secret() {
+                let why = format!("the answer led to {}, and the body holds a secret", place(&url));
+                return Err(Failure::new(Class::Refused, why).hint("what is secret goes to the server of `url` only"));
+            }
             let secret = |(name, value): (&HeaderName, &HeaderValue)| value.is_sensitive().then(|| name.clone());
             for name in headers.iter().filter_map(secret).collect::<Vec<_>>() {
                 headers.remove(name);

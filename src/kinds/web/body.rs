@@ -108,6 +108,16 @@ impl Body {
         matches!(self.0, What::Nothing)
     }
 
+    /// True where a secret of the runbook stands in it.
+    pub fn holds_secret(&self) -> bool {
+        match &self.0 {
+            What::Secret(_) => true,
+            What::Json(value) => secret_in(value),
+            What::Form(fields, _) => fields.iter().any(|(_, value)| matches!(value, TextOrSecret::Secret(_))),
+            What::Nothing | What::Text(_) | What::File(_) => false,
+        }
+    }
+
     /// The names that it is filled with, and the key that uses them.
     pub fn names(&self) -> Vec<(&'static str, String)> {
         let of = |key, names: Vec<String>| names.into_iter().map(|name| (key, name)).collect();
@@ -278,6 +288,15 @@ fn names_of(value: &Value) -> Vec<String> {
         Kind::List(list) => list.iter().flat_map(names_of).collect(),
         Kind::Table(table) => table.entries.iter().flat_map(|entry| names_of(&entry.value)).collect(),
         _ => Vec::new(),
+    }
+}
+
+fn secret_in(value: &Value) -> bool {
+    match &value.kind {
+        Kind::Secret(_) => true,
+        Kind::List(list) => list.iter().any(secret_in),
+        Kind::Table(table) => table.entries.iter().any(|entry| secret_in(&entry.value)),
+        _ => false,
     }
 }
 

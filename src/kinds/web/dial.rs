@@ -57,6 +57,8 @@ pub(in crate::kinds) const PARAMS: &[Param] = &[
 /// As the runbook says it.
 pub(in crate::kinds) struct Reach {
     pub connect_to: Option<SocketAddr>,
+    /// Whose address that is, where it is known.
+    host: Option<String>,
     family: Family,
     speaks: Speaks,
     ca: Option<String>,
@@ -70,6 +72,7 @@ impl Reach {
         let port = url.map_or(443, |url| services.http.port(url));
         let reach = Self {
             connect_to: params.addresses("connect_to", port).first().copied(),
+            host: url.and_then(Url::host_str).map(str::to_owned),
             family: params.word("ip", &[("any", Family::Any), ("v4", Family::V4), ("v6", Family::V6)]),
             speaks: params.word("http", &[("any", Speaks::Any), ("1.1", Speaks::One), ("2", Speaks::Two)]),
             ca: filled(params, "ca"),
@@ -115,6 +118,7 @@ impl Reach {
             None => None,
         };
         let mut dial = Dial::to(self.connect_to);
+        dial.connect_for.clone_from(&self.host);
         (dial.family, dial.speaks, dial.ca, dial.identity, dial.keep) = (self.family, self.speaks, ca, identity, keep);
         Ok(dial)
     }

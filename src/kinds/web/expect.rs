@@ -22,6 +22,18 @@ use crate::{
 /// How much of an unexpected body is shown.
 pub(in crate::kinds) const EXCERPT: usize = 400;
 
+/// How the body begins, with `…` where it goes on.
+pub(in crate::kinds) fn excerpt(reply: &Reply) -> String {
+    let goes_on = reply.cut() || reply.body.len() > EXCERPT;
+    let begins = String::from_utf8_lossy(reply.body.get(..EXCERPT).unwrap_or(&reply.body));
+    // What was cut within a character.
+    let begins = if goes_on { begins.trim_end_matches('\u{fffd}') } else { &begins };
+    let shown = clean(begins.trim_start(), EXCERPT);
+    let shown = shown.trim_end();
+    // A secret that is cut is known by the `…` behind it.
+    if goes_on && !shown.is_empty() && !shown.ends_with('…') { format!("{shown}…") } else { shown.to_owned() }
+}
+
 /// What can be said of one answer.
 pub(in crate::kinds) const PARAMS: &[Param] = &[
     Param {
@@ -97,6 +109,16 @@ impl<'a> Answer<'a> {
         self.json.get_or_init(|| serde_json::from_slice(&self.reply.body).ok()).as_ref()
     }
 
+    /// True where it takes a cookie away: what it sets has ended already.
+    fn takes_away(&self, name: &str) -> bool {
+        let values = self.reply.headers.get_all("set-cookie").iter().rev();
+        let ended = |text: &str| {
+            let cookie = cookie_store::Cookie::parse(text, &self.reply.url).ok()?;
+            (cookie.name() == name).then(|| cookie.is_expired())
+        };
+        values.filter_map(|value| ended(value.to_str().ok()?)).next().unwrap_or(false)
+    }
+
     /// The cookies that it sets, the last of a name first.
     pub fn cookies(&self) -> Vec<(String, String)> {
         let values = self.reply.headers.get_all("set-cookie").iter();
@@ -149,7 +171,7 @@ impl Expect {
     /// Passes, or says what is wrong first.
     pub fn judge(&self, answer: &Answer<'_>, values: &Values) -> Result<(), Failure> {
         let reply = answer.reply;
-        let head = self.head(answer, values).map(|wrong| (wrong, self.turned_away(reply)));
+        let head = self.head(answer, values).map(|wrong| (wrong, self.turned_away(answer)));
         let wrong = head.or_else(|| Some((self.body(answer, values)?, self.unread(answer)))).or_else(|| {
             let max = self.max_latency.filter(|max| reply.took > *max)?;
             Some((format!("it took {} ms, expected at most {} ms", ms(reply.took), ms(max)), true))
@@ -158,15 +180,15 @@ impl Expect {
         let by = spoken(reply.address, reply.version);
         let failure = Failure { blind, ..Failure::new(Class::NotYet, wrong) };
         let failure = failure.because(format!("answered by {by} in {} ms", ms(reply.took)));
-        let body = String::from_utf8_lossy(reply.body.get(..EXCERPT).unwrap_or(&reply.body)).into_owned();
-        let body = clean(body.trim(), EXCERPT);
+        let body = excerpt(reply);
         Err(if body.is_empty() { failure } else { failure.because(format!("body: {body}")) })
     }
 
     /// True where the answer says nothing of what was asked for: a login, a limit, a server in trouble.
-    fn turned_away(&self, reply: &Reply) -> bool {
+    fn turned_away(&self, answer: &Answer<'_>) -> bool {
+        let reply = answer.reply;
         let status = reply.status.as_u16();
-        if !reply.whole {
+        if !reply.whole || self.chain(reply).is_some() || self.another_type(reply).is_some() {
             return true;
         }
         let silent = matches!(status, 300..=399 | 401 | 403 | 407 | 408 | 425 | 429 | 500..=599);
@@ -215,20 +237,24 @@ impl Expect {
             let wanted = wanted.text(values);
             match cookies.iter().find(|(found, _)| found == name) {
                 None => return Some(format!("cookie {name} is not set")),
+                Some(_) if wanted == "*" && answer.takes_away(name) => {
+                    return Some(format!("cookie {name} is taken away"));
+                }
                 Some((_, value)) if wanted != "*" && *value != wanted => {
                     return Some(format!("cookie {name} has another value than expected"));
                 }
                 Some(_) => {}
             }
         }
+        self.another_type(reply)
+    }
+
+    fn another_type(&self, reply: &Reply) -> Option<String> {
+        let wanted = self.media.as_ref()?;
         let media = reply.headers.get("content-type").map(|v| String::from_utf8_lossy(v.as_bytes()).to_lowercase());
         let media = media.as_deref().map(|text| text.split(';').next().unwrap_or_default().trim());
-        match &self.media {
-            Some(wanted) if media != Some(wanted) => {
-                Some(format!("the type is {}, expected {wanted}", bounded(media.unwrap_or("none"), 100)))
-            }
-            _ => None,
-        }
+        (media != Some(wanted))
+            .then(|| format!("the type is {}, expected {wanted}", bounded(media.unwrap_or("none"), 100)))
     }
 
     fn chain(&self, reply: &Reply) -> Option<String> {
@@ -276,10 +302,14 @@ impl Expect {
         if !self.lacks.is_empty() && reply.cut() {
             return Some(format!("the body is too long to tell what it does not contain: looked{cut}"));
         }
-        if let Some(regex) = &self.matches
-            && !regex.is_match(&String::from_utf8_lossy(&reply.body))
-        {
-            return Some(format!("the body does not match {}{cut}", bounded(regex.as_str(), 120)));
+        if let Some(regex) = &self.matches {
+            if !regex.is_match(&String::from_utf8_lossy(&reply.body)) {
+                return Some(format!("the body does not match {}{cut}", bounded(regex.as_str(), 120)));
+            }
+            // What is not there might be what it must not be: `^a+$` fits the beginning.
+            if reply.cut() {
+                return Some(format!("the body is too long to tell whether all of it matches: looked{cut}"));
+            }
         }
         if self.json.is_empty() {
             return None;

@@ -136,9 +136,11 @@ pub enum Speaks {
 /// How a server is reached.
 #[derive(Debug, Clone, Default)]
 pub struct Dial {
-    /// Connect there instead of where the name points; the name stays in `Host` and SNI. For the host of a request only:
-    /// a redirect to another host is connected to as its own name says.
+    /// Connect there instead of where the name points; the name stays in `Host` and SNI. For one host only: another one is
+    /// connected to as its own name says.
     pub connect_to: Option<SocketAddr>,
+    /// Whose address that is; nothing where it is the host of whatever is asked first.
+    pub connect_for: Option<String>,
     /// Which addresses.
     pub family: Family,
     /// Which version.
@@ -251,7 +253,8 @@ impl Line<'_> {
         let (mut hops, mut whole) = (Vec::new(), true);
         loop {
             let asked = onward.as_ref().unwrap_or(request);
-            let aimed = self.dial.connect_to.filter(|_| asked.url.host_str() == request.url.host_str());
+            let whose = self.dial.connect_for.as_deref().or(request.url.host_str());
+            let aimed = self.dial.connect_to.filter(|_| asked.url.host_str() == whose);
             // The address is the host's; the port is that of the first request, not of one that was redirected to https.
             let (first, port) = (self.http.port(&request.url), self.http.port(&asked.url));
             let aimed = aimed.map(|at| if port == first { at } else { SocketAddr::new(at.ip(), port) });

@@ -13,9 +13,9 @@ use std::{
 
 use http_body_util::BodyExt as _;
 use hyper::{
-    HeaderMap, Response, StatusCode, Uri, Version,
-    body::{Bytes, Incoming},
-    header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, COOKIE, HOST, HeaderName, HeaderValue, USER_AGENT},
+    HeaderMap, Method, Response, StatusCode, Uri, Version,
+    body::{Body as _, Bytes, Incoming},
+    header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, HeaderValue, USER_AGENT},
 };
 use reqwest::Url;
 use rustls::{ClientConfig, pki_types::ServerName};
@@ -220,6 +220,10 @@ fn request(sender: &Sender, wants: &Wants<'_>, keep: bool) -> Result<(hyper::Req
     if let Some(cookies) = cookies {
         headers.insert(COOKIE, cookies.clone());
     }
+    // Said even of nothing where a body is usual (RFC 9110, section 8.6): some servers insist.
+    if body.is_none() && matches!(wants.asked.method, Method::POST | Method::PUT | Method::PATCH) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     for (name, value) in DEFAULTS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
@@ -278,6 +282,10 @@ async fn read(response: Response<Incoming>, connection: &mut Connection, most: u
             (size, ended) = (BODY, false);
             break;
         }
+    }
+    // HTTP/2 may end a stream by a reset that blames nobody; the answer is whole only where it says so itself.
+    if ended && parts.version == Version::HTTP_2 && !incoming.is_end_stream() {
+        return Err(Trouble::Broke("the stream was reset before the answer was whole".into()));
     }
     let body = if body.is_empty() { only } else { body.into() };
     let address = connection.address;

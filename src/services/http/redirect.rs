@@ -33,12 +33,19 @@ pub(super) fn next(follows: bool, method: &Method, url: &Url, answer: &Answer) -
 }
 
 /// The request that follows `asked`, to `next`: what changes something is followed by a GET without its body, and what
-/// was meant for the first host only stays there.
+/// was meant for the first host only stays there, as does every body.
 pub(super) fn onward(asked: &Request, next: Url) -> Request {
     let mut request = Request { url: next, ..asked.clone() };
-    without_secrets(&mut request.headers, &asked.url, &request.url);
-    if !matches!(request.method, Method::GET | Method::HEAD) {
-        (request.method, request.body) = (Method::GET, None);
+    let elsewhere = origin(&asked.url) != origin(&request.url) || asked.url.scheme() != request.url.scheme();
+    if elsewhere {
+        without_secrets(&mut request.headers);
+    }
+    let changes = !matches!(request.method, Method::GET | Method::HEAD);
+    if changes {
+        request.method = Method::GET;
+    }
+    if changes || elsewhere {
+        request.body = None;
         for name in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING] {
             request.headers.remove(name);
         }
@@ -46,10 +53,7 @@ pub(super) fn onward(asked: &Request, next: Url) -> Request {
     request
 }
 
-fn without_secrets(headers: &mut HeaderMap, from: &Url, to: &Url) {
-    if origin(from) == origin(to) && from.scheme() == to.scheme() {
-        return;
-    }
+fn without_secrets(headers: &mut HeaderMap) {
     let secret = |(name, value): (&HeaderName, &HeaderValue)| {
         let known = matches!(name.as_str(), "authorization" | "cookie" | "proxy-authorization" | "host");
         (value.is_sensitive() || known).then(|| name.clone())

@@ -188,6 +188,46 @@ async fn a_dyno_that_crashes() {
     assert_eq!(vars(&world.services).await["LOG_LEVEL"], "info");
 }
 
+/// The values are as asked, and every dyno still runs the release before them: nobody has them yet.
+#[tokio::test]
+async fn values_that_no_dyno_runs_with() {
+    for (release, settled) in [(7, false), (8, true)] {
+        let api = FakeHttp::start(move |asked| match asked.path.as_str() {
+            "/apps/acme-shop/config-vars" => answer(200, &json!({ "A": "b" })),
+            "/apps/acme-shop/releases/7/config-vars" => answer(200, &json!({ "A": "a" })),
+            "/apps/acme-shop/releases" => answer(200, &json!([{ "version": 8, "status": "succeeded", "current": true }])),
+            "/apps/acme-shop/formation" => answer(200, &json!([{ "type": "web", "quantity": 1, "size": "Basic" }])),
+            "/apps/acme-shop/dynos" => answer(
+                200,
+                &json!([{ "name": "web.1", "type": "web", "state": "up", "size": "Basic", "release": { "version": release } }]),
+            ),
+            _ => answer(200, &json!([])),
+        })
+        .await;
+        let change = action(KIND, "set = { A = 'b' }", &at(&api.url()));
+        let captured = json!({ "release": 7, "vars": { "A": "set" } });
+        let found = change.probe(&attempt().cx, &captured, false).await.unwrap();
+        match found {
+            Finding::Done(_) => assert!(settled, "found done with v{release}"),
+            Finding::Unclear { line } => assert!(!settled && line.contains("web.1 still runs v7"), "{line}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// What Heroku held is a secret from the moment it is read: the API repeats what it refuses.
+#[tokio::test]
+async fn former_values_are_learnt() {
+    let api = forgetful(json!({ "A": "new-canary" }), Some(json!({ "A": "former-canary" }))).await;
+    let (services, redactor) = with_secret(&api.url(), "other");
+    let change = action(KIND, "set = { A = 'new-canary' }", &services);
+    let short = attempt_of(Duration::from_secs(1), BTreeMap::new());
+    let captured = json!({ "release": 7, "vars": { "A": "set" } });
+    change.restore(&short.cx, &captured).await.unwrap_err();
+    assert_eq!(api.changes(), 1);
+    assert_eq!(redactor.redact("bad former-canary"), "bad ***");
+}
+
 /// An app whose config vars are these, whose release holds those.
 async fn forgetful(now: Json, held: Option<Json>) -> FakeHttp {
     FakeHttp::start(move |asked| match (asked.method.as_str(), asked.path.as_str(), &held) {

@@ -17,6 +17,8 @@ async fn in_the_built_in_world() {
     check_changes_nothing(state.as_ref(), async || world.changes().await).await;
     let failure = state.check(&attempt().cx).await.unwrap_err();
     assert!(failure.message.contains("worker is scaled to"), "{failure:?}");
+    let slip = check("heroku.state", "dynos = { wroker = 0 }", services).check(&attempt().cx).await.unwrap();
+    assert!(slip.line.contains("no process type wroker"), "{}", slip.line);
     let seen = check("heroku.state", "", services).check(&attempt().cx).await.unwrap();
     for part in [
         "acme-shop: maintenance off",

@@ -40,6 +40,72 @@ async fn a_body_that_goes_on_is_not_said_to_end() {
     }
 }
 
+/// What is cut off might be what must not be there.
+#[tokio::test]
+async fn a_body_that_was_cut_proves_nothing() {
+    let server = FakeHttp::start(|_| ok([vec![b'a'; 9 << 20], b"ERROR".to_vec()].concat())).await;
+    let services = services(env());
+    for claim in ["matches = \"^a+$\"", "not_contains = \"ERROR\""] {
+        let said = looks(&services, &format!("url = \"{}/\"\n{claim}", server.url())).await.unwrap_err();
+        assert!(said.contains("too long to tell"), "{said}");
+    }
+}
+
+/// A stream of HTTP/2 that is reset, though nobody is to blame, was not sent to its end.
+#[tokio::test]
+async fn a_stream_that_was_reset_is_no_answer() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        for whole in [true, false] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0_u8; 4096];
+            assert!(stream.read(&mut asked).await.unwrap() > 0);
+            let frame = |kind: u8, flags: u8, id: u8, load: &[u8]| {
+                let long = u8::try_from(load.len()).unwrap();
+                [&[0, 0, long, kind, flags, 0, 0, 0, id], load].concat()
+            };
+            // SETTINGS; HEADERS with `:status 200`; DATA, ended or not; RST_STREAM with NO_ERROR.
+            let mut bytes =
+                [frame(4, 0, 0, &[]), frame(1, 4, 1, &[0x88]), frame(0, u8::from(whole), 1, b"hello")].concat();
+            bytes.extend(frame(3, 0, 1, &[0; 4]));
+            stream.write_all(&bytes).await.unwrap();
+            while stream.read(&mut asked).await.is_ok_and(|read| read > 0) {}
+        }
+    });
+    let services = services(env());
+    let params = format!("url = \"http://{address}/\"\nhttp = \"2\"");
+    looks(&services, &params).await.unwrap();
+    let said = looks(&services, &params).await.unwrap_err();
+    assert!(said.contains("reset before the answer was whole"), "{said}");
+    serving.await.unwrap();
+}
+
+/// `*` is any value, but none that the browser throws away at once.
+#[tokio::test]
+async fn a_cookie_that_is_taken_away_is_not_set() {
+    let server = FakeHttp::start(|asked| {
+        let cookie = match asked.path.as_str() {
+            "/age" => "session=; Max-Age=0",
+            "/past" => "session=x; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+            _ => "session=x; Max-Age=60",
+        };
+        Say::Answer(200, vec![("set-cookie", cookie.into())], Vec::new())
+    })
+    .await;
+    let services = services(env());
+    let asks = async |path: &str, value: &str| {
+        looks(&services, &format!("url = \"{}{path}\"\ncookie = {{ session = \"{value}\" }}", server.url())).await
+    };
+    asks("/", "*").await.unwrap();
+    asks("/age", "").await.unwrap();
+    for path in ["/age", "/past"] {
+        let said = asks(path, "*").await.unwrap_err();
+        assert!(said.contains("cookie session is taken away"), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn many_headers_are_read_and_too_many_are_told() {
     let server = FakeHttp::start(|asked| {
@@ -274,6 +340,9 @@ async fn bad_parameters_and_no_changes() {
         (format!("{url}ip = \"v6\"\nconnect_to = \"127.0.0.1\""), "\"127.0.0.1\"", "not of the family"),
         (format!("{url}latency = {{ p51 = \"1s\" }}"), "p51", "`latency`"),
         (format!("{url}user = \"mira\""), "\"mira\"", "go together"),
+        (format!("{url}user = \"mira\"\npassword = \"{{{{unique}}}}\""), "\"{{unique}}\"", "takes no captured value"),
+        (format!("{url}method = \"HEAD\"\nsize = 0"), "\"HEAD\"", "has no body"),
+        (format!("{url}method = \"HEAD\"\nnot_contains = \"x\""), "\"HEAD\"", "has no body"),
         (format!("{url}client_key = \"k\""), "\"k\"", "needs `client_cert`"),
         (format!("{url}contains = \"{{{{id}}}}\""), "\"{{id}}\"", "nothing fills in"),
         (format!("{url}json = {{ \"$.[\" = 1 }}"), "\"$.[\"", "no JSON path"),

@@ -118,6 +118,21 @@ async fn a_write_that_does_not_come_back() {
 }
 
 /// A server's value with a line end does not become a header of ours.
+/// `connect_to` is where the check's own host is; another server that a request names is asked itself.
+#[tokio::test]
+async fn connect_to_is_for_one_host() {
+    let (one, other) = (FakeHttp::start(|_| ok("one")).await, FakeHttp::start(|_| ok("other")).await);
+    let services = services(env());
+    let params = format!(
+        "url = \"http://shop.acme.example\"\nconnect_to = \"{}\"\nsteps = [{{ url = \"/a\", contains = \"one\" }}, \
+         {{ url = \"http://localhost:{}/b\", contains = \"other\" }}]",
+        one.address,
+        other.address.port()
+    );
+    looks(&services, &params).await.unwrap();
+    assert_eq!((one.count(), other.count()), (1, 1));
+}
+
 #[tokio::test]
 async fn a_captured_value_adds_no_header() {
     let server = FakeHttp::start(|_| ok("{\"t\": \"x\\r\\nX-Evil: 1\", \"up\": \"..\"}")).await;

@@ -82,6 +82,21 @@ async fn sends_once_with_a_token_and_is_probed() {
         let found = send.probe(&attempt.cx, &Json::Null, false).await.unwrap();
         assert!(matches!(found, Finding::Unclear { .. }), "{turned_away}: {found:?}");
     }
+    // Nor has one of another type, or a visit that did not come as far as the look.
+    let probe = |rest: &str| {
+        format!("url = \"{0}/hook\"\nprobe = {{ kind = \"http.check\", url = \"{0}\", {rest} }}", server.url())
+    };
+    for lost in [
+        "steps = [{ url = \"/open\", type = \"application/json\", json = { state = \"done\" } }]",
+        "steps = [{ url = \"/gone\" }, { url = \"/open\", json = { state = \"done\" } }]",
+        "steps = [{ url = \"/open\", capture = { id = \"$.id\" } }, { url = \"/open\", json = { state = \"done\" } }]",
+    ] {
+        let found = sends(&services, &probe(lost)).probe(&attempt.cx, &Json::Null, false).await.unwrap();
+        assert!(matches!(found, Finding::Unclear { .. }), "{lost}: {found:?}");
+    }
+    let looked = "steps = [{ url = \"/done\" }, { url = \"/open\", json = { state = \"done\" } }]";
+    let found = sends(&services, &probe(looked)).probe(&attempt.cx, &Json::Null, false).await.unwrap();
+    assert!(matches!(found, Finding::NotDone { .. }), "{found:?}");
     let late = params("done").replace("timeout = \"500ms\"", "max_latency = \"0ms\"");
     let found = sends(&services, &late).probe(&attempt.cx, &Json::Null, false).await.unwrap();
     assert!(matches!(found, Finding::Unclear { .. }), "{found:?}");
@@ -91,6 +106,18 @@ async fn sends_once_with_a_token_and_is_probed() {
     assert_eq!(server.changes(), 2, "a probe only reads");
     assert_eq!(send.restore(&attempt.cx, &Json::Null).await.unwrap_err().class, Class::Misconfigured);
     assert!(!redactor.redact(&format!("{}/hook", server.url())).contains("hook"), "the address is a secret");
+}
+
+/// Nothing to send is said, where a body is usual: some servers answer 411 otherwise.
+#[tokio::test]
+async fn a_post_without_a_body_says_its_length() {
+    let server = FakeHttp::start(|_| ok("")).await;
+    let services = services(env());
+    for (method, told) in [("POST", Some("0")), ("PUT", Some("0")), ("DELETE", None)] {
+        let send = sends(&services, &format!("url = \"{}/\"\nmethod = \"{method}\"", server.url()));
+        send.apply(&attempt().cx, &Json::Null).await.unwrap();
+        assert_eq!(server.asked.lock().unwrap().last().unwrap().header("content-length"), told, "{method}");
+    }
 }
 
 /// What an answer proves.

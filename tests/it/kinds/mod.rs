@@ -45,6 +45,7 @@ mod http_check;
 mod http_early;
 mod http_faults;
 mod http_scenario;
+mod http_secrets;
 mod http_send;
 mod http_tls;
 mod kubernetes_rollout;

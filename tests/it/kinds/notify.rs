@@ -221,6 +221,18 @@ async fn statuspage() {
         notify("p2", open).probe(&attempt.cx, &Json::Null, false).await.unwrap(),
         Finding::NotDone { .. }
     ));
+    // One that was under way at the first look is there at the second.
+    let late = FakeHttp::start(move |asked| match asked.count {
+        0 => ok("[]"),
+        _ => ok(json!([{ "id": "inc9", "metadata": { "gonogo": { "token": super::contract::attempt().cx.token } } }])
+            .to_string()),
+    })
+    .await;
+    let services_late = services_of(&late, "/v1");
+    let params =
+        format!("to = \"statuspage\"\nurl = \"{}/v1\"\npage = \"p1\"\ntoken = \"${{secret.key}}\"\n{open}", late.url());
+    let found = action("notify", &params, &services_late).probe(&attempt.cx, &Json::Null, false).await.unwrap();
+    assert!(matches!(&found, Finding::Done(done) if done.evidence["incident"] == "inc9"), "{found:?}");
     let unsure = notify("p3", open).probe(&attempt.cx, &Json::Null, false).await.unwrap();
     assert!(
         matches!(unsure, Finding::Done(done) if done.evidence["delivered"].is_null() && done.line.contains("nobody knows"))

@@ -11,6 +11,11 @@ use super::Home;
 
 /// An API that answers everything with the app, and keeps what it was shown.
 fn api() -> (u16, Arc<Mutex<Vec<String>>>) {
+    api_that("200 OK", |_| r#"{"name":"acme-shop","maintenance":false}"#.to_owned())
+}
+
+/// One that answers everything with this status and what is made of the token.
+fn api_that(status: &'static str, body: fn(&str) -> String) -> (u16, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let shown = Arc::new(Mutex::new(Vec::new()));
@@ -20,14 +25,16 @@ fn api() -> (u16, Arc<Mutex<Vec<String>>>) {
             let kept = kept.clone();
             thread::spawn(move || {
                 let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                let mut last = String::new();
                 while let Some(Ok(line)) = lines.next() {
                     if let Some(token) = line.strip_prefix("authorization: ") {
+                        token.clone_into(&mut last);
                         kept.lock().unwrap().push(token.to_owned());
                     }
                     if line.is_empty() {
-                        let body = r#"{"name":"acme-shop","maintenance":false}"#;
-                        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
-                        stream.write_all((head + body).as_bytes()).unwrap();
+                        let body = body(&last);
+                        let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n", body.len());
+                        stream.write_all((head + &body).as_bytes()).unwrap();
                     }
                 }
             });
@@ -96,4 +103,16 @@ fn the_token_comes_from_the_environment_or_netrc() {
     let (code, said, token) = run(&home, port, &shown);
     assert_eq!((code, token.as_deref()), (0, Some("Bearer HRKU-environment-1")), "{said}");
     assert!(!said.contains("HRKU"), "{said}");
+}
+
+/// What is asked before the start is told without the token, too, whoever repeats it.
+#[test]
+fn a_refusal_before_the_start_shows_no_token() {
+    let (port, shown) = api_that("401 Unauthorized", |token| {
+        format!(r#"{{"id":"unauthorized","message":"Invalid credentials: {token}"}}"#)
+    });
+    let home = Home::new().with("HEROKU_API_KEY", "HRKU-environment-1");
+    let (code, said, token) = run(&home, port, &shown);
+    assert_eq!((code, token.as_deref()), (4, Some("Bearer HRKU-environment-1")), "{said}");
+    assert!(said.contains("Invalid credentials: Bearer ***") && !said.contains("HRKU"), "{said}");
 }
