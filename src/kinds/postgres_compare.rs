@@ -20,8 +20,8 @@ pub static KIND: Kind = Kind {
     name: "postgres.compare",
     summary: "two PostgreSQL databases are built alike and hold the same rows",
     docs: "\
-Green when every table of `source` is in `target` with the same columns, keys, constraints, indexes, triggers, sequences, views, types and
-functions, and with the same rows. A difference is a failed check, always: it names the table, and the rows by their keys as changed,
+Green when every table of `source` is in `target` with the same columns, keys, constraints, indexes, replica identities, triggers, sequences, views, types
+and functions, and with the same rows. A difference is a failed check, always: it names the table, and the rows by their keys as changed,
 missing or extra, with the columns that differ; what is in them only with `show_values`.
 
 How: each side adds up a 64-bit hash of every row in one snapshot, in parallel over tables and key ranges (or pages, by buckets of the
@@ -47,9 +47,11 @@ table, or from which row-level security hides rows, is a failure, not fewer rows
 
 Limits: foreign tables, materialised views' rows, large objects' contents, members of extensions, owners and privileges are not compared;
 the first four are named. Nor are casts, operators, comments, extended statistics, event triggers, publications, storage
-options, text search, which extensions there are, or indexes, checks and triggers that only a partition has. `oid` columns hold numbers that may be a server's own. Where the major versions differ, a definition that is
+options, the cost and rows of functions, text search, which extensions there are, or indexes, checks and triggers that only a partition has.
+A table that an extension made is left out with the rows that users have in it (as `cron.job`). `oid` columns hold numbers that may be a server's own. Where the major versions differ, a definition that is
 printed differently is told and does not fail. Versions before 12 print floats otherwise: beside one of them, floats within arrays and composite
-types are compared to 15 digits. More than 64 parts that differ in one table are not all looked into: counts are then at least. Rows of a table
+types are compared to 15 digits. More than 64 ranges that differ in one table, or more than 1,000 rows, are not all looked into: counts are then at least, and rows are not
+looked at again. Rows of a table
 without a key cannot be looked at again: while the source is written to, late ones are told as differences, and that this is
 provisional. In a `SQL_ASCII` database keys and values that are shown have to be UTF-8.
 
@@ -117,7 +119,7 @@ const PARAMS: &[Param] = &[
         name: "ignore",
         shape: Shape::Texts,
         required: false,
-        help: "differences that nobody minds: table, column, default, constraint, index, trigger, policy, view, sequence, type, \
+        help: "differences that nobody minds: table, column, default, constraint, index, replica_identity, trigger, policy, view, sequence, type, \
                function, large_objects; default: none",
     },
     Param {

@@ -23,6 +23,8 @@ pub enum Aspect {
     Constraint,
     /// Indexes, and whether they are valid.
     Index,
+    /// By what a row that is updated or deleted is named in the log.
+    ReplicaIdentity,
     /// Triggers, those of foreign keys included, and whether they fire; rules.
     Trigger,
     /// Row-level security and its policies.
@@ -41,12 +43,13 @@ pub enum Aspect {
 
 impl Aspect {
     /// Every one, with the word that a runbook uses.
-    pub const ALL: [(&'static str, Self); 12] = [
+    pub const ALL: [(&'static str, Self); 13] = [
         ("table", Self::Table),
         ("column", Self::Column),
         ("default", Self::Default),
         ("constraint", Self::Constraint),
         ("index", Self::Index),
+        ("replica_identity", Self::ReplicaIdentity),
         ("trigger", Self::Trigger),
         ("policy", Self::Policy),
         ("view", Self::View),
@@ -97,6 +100,44 @@ fn own(class: &str, oid: &str) -> String {
     )
 }
 
+/// A collation, where it is not the one of the type that has it.
+fn collate(collation: &str, of: &str) -> String {
+    format!(
+        "coalesce((SELECT ' collate ' || pg_catalog.quote_ident(ln.nspname) || '.' || pg_catalog.quote_ident(l.collname) \
+         FROM pg_catalog.pg_collation l JOIN pg_catalog.pg_namespace ln ON ln.oid = l.collnamespace \
+         JOIN pg_catalog.pg_type lt ON lt.oid = {of} WHERE l.oid = {collation} AND l.oid <> lt.typcollation), '')"
+    )
+}
+
+/// What an aggregate is made of, beside its transition function.
+fn aggregate() -> String {
+    let functions = [
+        ("final", "aggfinalfn"),
+        ("combine", "aggcombinefn"),
+        ("serial", "aggserialfn"),
+        ("deserial", "aggdeserialfn"),
+        ("moving", "aggmtransfn"),
+        ("moving inverse", "aggminvtransfn"),
+        ("moving final", "aggmfinalfn"),
+    ];
+    let mut parts: Vec<String> = functions
+        .iter()
+        .map(|(word, column)| format!("'{word} ' || nullif(g.{column}::regprocedure::text, '-')"))
+        .collect();
+    parts.extend([
+        "CASE WHEN g.aggfinalextra THEN 'final extra' END".to_owned(),
+        "CASE WHEN g.aggmfinalextra THEN 'moving final extra' END".into(),
+        "'final may ' || (to_json(g)->>'aggfinalmodify')".into(),
+        "'moving final may ' || (to_json(g)->>'aggmfinalmodify')".into(),
+        "'of ' || pg_catalog.format_type(g.aggtranstype, NULL)".into(),
+        "CASE WHEN g.aggmtranstype <> 0 THEN 'moving of ' || pg_catalog.format_type(g.aggmtranstype, NULL) END".into(),
+        "CASE WHEN g.aggsortop <> 0 THEN 'sorted by ' || g.aggsortop::regoperator::text END".into(),
+        "'from ' || pg_catalog.quote_literal(g.agginitval)".into(),
+        "'moving from ' || pg_catalog.quote_literal(g.aggminitval)".into(),
+    ]);
+    parts.join(", ")
+}
+
 /// One statement for all: aspect, schema, table or nothing, name, definition.
 fn statement(version: u32) -> String {
     let own_table = own("pg_class", "c.oid");
@@ -123,6 +164,12 @@ fn statement(version: u32) -> String {
              AND k.contype IN ('p', 'u', 'f', 'c', 'x'){root}"
         ),
         format!(
+            "SELECT 'replica_identity', n.nspname::text, c.relname::text, 'rows'::text, CASE c.relreplident WHEN 'n' THEN 'nothing' \
+             WHEN 'f' THEN 'full' WHEN 'i' THEN 'index' || coalesce((SELECT ' ' || x.relname FROM pg_catalog.pg_index i \
+             JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid AND i.indisreplident), '') ELSE 'default' END \
+             FROM pg_catalog.pg_class c {tables} AND c.relkind IN ('r', 'p')"
+        ),
+        format!(
             "SELECT 'trigger', n.nspname::text, c.relname::text, t.tgname::text, pg_catalog.pg_get_triggerdef(t.oid) || \
              CASE t.tgenabled WHEN 'O' THEN '' WHEN 'D' THEN ' (disabled)' WHEN 'A' THEN ' (always)' ELSE ' (replica only)' END \
              FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid {tables} AND NOT t.tgisinternal"
@@ -145,9 +192,13 @@ fn statement(version: u32) -> String {
              FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class c ON c.oid = h.inhrelid {tables} AND c.relkind IN ('r', 'f')"
         ),
         format!(
-            "SELECT 'policy', n.nspname::text, c.relname::text, p.polname::text, pg_catalog.concat_ws(' ', p.polcmd, p.polpermissive, \
-             (SELECT pg_catalog.string_agg(r.rolname, ',' ORDER BY r.rolname) FROM pg_catalog.pg_roles r WHERE r.oid = ANY (p.polroles)), \
-             pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)) \
+            "SELECT 'policy', n.nspname::text, c.relname::text, p.polname::text, pg_catalog.concat_ws(' ', \
+             CASE WHEN p.polpermissive THEN 'permissive' ELSE 'restrictive' END, 'for ' || CASE p.polcmd WHEN 'r' THEN 'select' \
+               WHEN 'a' THEN 'insert' WHEN 'w' THEN 'update' WHEN 'd' THEN 'delete' ELSE 'all' END, \
+             'to ' || (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(r.rolname), ', ' ORDER BY r.rolname) \
+               FROM pg_catalog.pg_roles r WHERE r.oid = ANY (p.polroles)), \
+             'using ' || pg_catalog.pg_get_expr(p.polqual, p.polrelid), \
+             'with check ' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)) \
              FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid {tables}"
         ),
         format!(
@@ -157,7 +208,11 @@ fn statement(version: u32) -> String {
         format!(
             "SELECT 'view', n.nspname::text, NULL::text, c.relname::text, CASE WHEN c.relkind = 'v' THEN '' \
              WHEN c.relispopulated THEN 'materialised: ' ELSE 'materialised, not populated: ' END || pg_catalog.pg_get_viewdef(c.oid) || \
-             CASE c.relkind WHEN 'v' THEN coalesce(' with ' || pg_catalog.array_to_string(c.reloptions, ', '), '') ELSE '' END FROM pg_catalog.pg_class c {tables} AND c.relkind IN ('v', 'm')"
+             CASE c.relkind WHEN 'v' THEN coalesce(' with ' || pg_catalog.array_to_string(c.reloptions, ', '), '') ELSE '' END || \
+             coalesce((SELECT ' default ' || pg_catalog.string_agg(pg_catalog.quote_ident(a.attname) || ' ' || \
+               pg_catalog.pg_get_expr(d.adbin, d.adrelid), ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attrdef d \
+               JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum WHERE d.adrelid = c.oid), '') \
+             FROM pg_catalog.pg_class c {tables} AND c.relkind IN ('v', 'm')"
         ),
         format!(
             "SELECT 'sequence', n.nspname::text, o.relname::text, c.relname::text, \
@@ -175,40 +230,48 @@ fn statement(version: u32) -> String {
             "SELECT 'type', n.nspname::text, NULL::text, t.typname::text, CASE t.typtype \
              WHEN 'e' THEN 'enum ' || (SELECT pg_catalog.string_agg(pg_catalog.quote_literal(l.enumlabel), ', ' ORDER BY l.enumsortorder) \
                FROM pg_catalog.pg_enum l WHERE l.enumtypid = t.oid) \
-             WHEN 'd' THEN 'domain ' || pg_catalog.format_type(t.typbasetype, t.typtypmod) || coalesce((SELECT ' collate ' || l.collname \
-               FROM pg_catalog.pg_collation l JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype \
-               WHERE l.oid = t.typcollation AND t.typcollation <> b.typcollation), '') || CASE WHEN t.typnotnull THEN ' not null' ELSE '' END \
+             WHEN 'd' THEN 'domain ' || pg_catalog.format_type(t.typbasetype, t.typtypmod) || {} || CASE WHEN t.typnotnull THEN ' not null' ELSE '' END \
                || coalesce(' default ' || t.typdefault, '') || coalesce((SELECT ' ' || pg_catalog.string_agg(pg_catalog.pg_get_constraintdef(k.oid), ' ' \
                ORDER BY k.conname) FROM pg_catalog.pg_constraint k WHERE k.contypid = t.oid AND k.contype = 'c'), '') \
-             WHEN 'r' THEN 'range' || coalesce((SELECT ' of ' || pg_catalog.format_type(r.rngsubtype, NULL) FROM pg_catalog.pg_range r \
-               WHERE r.rngtypid = t.oid), '') \
+             WHEN 'r' THEN 'range' || coalesce((SELECT ' of ' || pg_catalog.format_type(r.rngsubtype, NULL) || {} || \
+               coalesce((SELECT ' by ' || o.opcname FROM pg_catalog.pg_opclass o WHERE o.oid = r.rngsubopc AND NOT o.opcdefault), '') || \
+               coalesce(' canonical ' || nullif(r.rngcanonical::text, '-'), '') || \
+               coalesce(' difference ' || nullif(r.rngsubdiff::text, '-'), '') FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid), '') \
              ELSE 'composite ' || coalesce((SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname) || ' ' || \
-               pg_catalog.format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a \
+               pg_catalog.format_type(a.atttypid, a.atttypmod) || {}, ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a \
                WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped), '') END \
              FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
              LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid \
              WHERE {USERS} AND (t.typtype IN ('e', 'd', 'r') OR t.typtype = 'c' AND c.relkind = 'c') AND {}",
+            collate("t.typcollation", "t.typbasetype"),
+            collate("r.rngcollation", "r.rngsubtype"),
+            collate("a.attcollation", "a.atttypid"),
             own("pg_type", "t.oid")
         ),
         // Columns of later versions are read by way of JSON.
         format!(
             "SELECT 'type', n.nspname::text, l.collname::text, 'collation', pg_catalog.concat_ws(' ', l.collprovider, \
              coalesce(j.j->>'colllocale', j.j->>'colliculocale', l.collcollate), l.collctype, \
-             CASE j.j->>'collisdeterministic' WHEN 'false' THEN 'not deterministic' END) \
+             CASE j.j->>'collisdeterministic' WHEN 'false' THEN 'not deterministic' END, 'rules ' || (j.j->>'collicurules')) \
              FROM pg_catalog.pg_collation l JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace \
              CROSS JOIN LATERAL (SELECT pg_catalog.to_json(l) AS j) j WHERE {USERS} AND {}",
             own("pg_collation", "l.oid")
         ),
         format!(
             "SELECT 'function', n.nspname::text, NULL::text, p.proname || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')', \
-             pg_catalog.concat_ws(' ', pg_catalog.pg_get_function_result(p.oid), l.lanname, p.provolatile, p.prosecdef, p.proisstrict, \
+             pg_catalog.concat_ws(' ', pg_catalog.pg_get_function_result(p.oid), l.lanname, \
+             CASE p.provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' ELSE 'volatile' END, \
+             CASE WHEN p.prosecdef THEN 'security definer' END, CASE WHEN p.proisstrict THEN 'strict' END, \
+             CASE WHEN p.proleakproof THEN 'leakproof' END, \
+             CASE p.proparallel WHEN 's' THEN 'parallel safe' WHEN 'r' THEN 'parallel restricted' END, \
              pg_catalog.md5({body} || coalesce(p.probin, '')), \
              CASE WHEN p.pronargdefaults > 0 THEN '(' || pg_catalog.pg_get_function_arguments(p.oid) || ')' END, \
              'set ' || pg_catalog.array_to_string(p.proconfig, ', '), \
-             (SELECT pg_catalog.concat_ws(' ', 'over', g.aggtransfn, g.aggfinalfn, pg_catalog.format_type(g.aggtranstype, NULL), g.agginitval) \
-               FROM pg_catalog.pg_aggregate g WHERE g.aggfnoid = p.oid)) \
+             (SELECT pg_catalog.concat_ws(' ', 'over', g.aggtransfn::regprocedure, {}) FROM pg_catalog.pg_aggregate g \
+               WHERE g.aggfnoid = p.oid)) \
              FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
              JOIN pg_catalog.pg_language l ON l.oid = p.prolang WHERE {USERS} AND {}",
+            aggregate(),
             own("pg_proc", "p.oid")
         ),
     ];

@@ -93,6 +93,38 @@ const BUILT: &[(&str, &str)] = &[
     ),
     ("DROP DOMAIN sorted; CREATE DOMAIN sorted AS text", "type public.sorted: domain text collate"),
     ("DROP TYPE span; CREATE TYPE span AS RANGE (subtype = numeric)", "type public.span: range of double precision"),
+    (
+        "DROP POLICY own ON ruled; CREATE POLICY own ON ruled WITH CHECK (id > 5)",
+        "policy public.ruled: own: permissive for all using (id > 5) at the source, permissive for all with check (id > 5) at the target",
+    ),
+    ("ALTER POLICY own ON ruled TO pg_monitor", "permissive for all to pg_monitor using (id > 5) at the target"),
+    (
+        "DROP TYPE words; CREATE TYPE words AS RANGE (subtype = text, collation = \"POSIX\")",
+        "type public.words: range of text collate pg_catalog.\"C\" at the source, range of text collate pg_catalog.\"POSIX\"",
+    ),
+    (
+        "DROP TYPE two; CREATE TYPE two AS (a text, b int)",
+        "type public.two: composite a text collate pg_catalog.\"C\", b integer",
+    ),
+    ("ALTER VIEW seen ALTER id SET DEFAULT 5", "default id 5 at the target"),
+    ("ALTER FUNCTION given(int) LEAKPROOF", "function public.given(a integer): integer sql volatile "),
+    ("ALTER FUNCTION given(int) PARALLEL SAFE", "function public.given(a integer): integer sql volatile "),
+    (
+        "DROP AGGREGATE added_up(int); CREATE AGGREGATE added_up(int) (sfunc = int4pl, stype = int4, combinefunc = int4pl)",
+        "function public.added_up(integer): integer internal",
+    ),
+    (
+        "DROP AGGREGATE added_up(int); CREATE AGGREGATE added_up(int) (sfunc = int4pl, stype = int4, initcond = '0')",
+        "function public.added_up(integer): integer internal",
+    ),
+    (
+        "ALTER TABLE lone REPLICA IDENTITY NOTHING",
+        "replica_identity public.lone: rows: default at the source, nothing at the target",
+    ),
+    (
+        "ALTER TABLE plain REPLICA IDENTITY USING INDEX plain_pkey",
+        "replica_identity public.plain: rows: default at the source, index plain_pkey at the target",
+    ),
     ("SELECT lo_create(0)", "0 large objects at the source, 1 at the target"),
 ];
 
@@ -114,6 +146,8 @@ const MAKE: &str = "\
     CREATE MATERIALIZED VIEW kept AS SELECT 1 AS id; CREATE UNIQUE INDEX kept_id ON kept (id);
     CREATE COLLATION free (provider = icu, locale = 'und-u-ks-level1', deterministic = false);
     CREATE DOMAIN sorted AS text COLLATE \"C\"; CREATE TYPE span AS RANGE (subtype = float8);
+    CREATE TYPE words AS RANGE (subtype = text, collation = \"C\"); CREATE TYPE two AS (a text COLLATE \"C\", b int);
+    CREATE TABLE ruled (id int PRIMARY KEY); CREATE POLICY own ON ruled USING (id > 5);
     INSERT INTO plain VALUES (1, 'a', 1.5, 'ok', 'x'), (2, 'b', 2, 'sad', 'y'); INSERT INTO doubled VALUES (1)";
 
 /// One database pair for all: each change is made in a transaction of a copy, that is, in a database made from a template.
