@@ -63,7 +63,7 @@ certificate that it signed itself: `server = { url = \"${secret.redis_url}\", ve
 Nothing is sent that makes the server wait: SSCAN, HSCAN and SCAN by pages, LLEN, LINDEX of one end, ZCARD, ZCOUNT, ZRANGE of one
 element, HMGET, PTTL, GET, TIME, DBSIZE, INFO; AUTH, SELECT and CLIENT SETNAME before. A user of an ACL needs `+@read +@connection +info +time +dbsize ~*`.
 
-Limits: a replica is refused (it may be behind). A Redis in which no Sidekiq ever ran is no data. With more than 200,000 keys nobody looks for lists
+Limits: a replica is refused (it may be behind), and so is a server whose INFO does not say that it is none. A Redis in which no Sidekiq ever ran is no data. With more than 200,000 keys nobody looks for lists
 that no set names; the line says so. A job that a process takes longer than a second and a half to begin after it was taken
 may be missed. A heartbeat that takes longer than that, too. Resque, GoodJob, Solid Queue and delayed_job keep their jobs otherwise: use
 `redis.key_counts` or `postgres.query`.",

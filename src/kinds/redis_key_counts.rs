@@ -53,7 +53,8 @@ compared, unless `min` or `max` says what is expected.
 Keys are read by SCAN, a thousand a page, one page at a time: other clients are served between two pages. A million keys take some
 seconds and travel as names. Values are not read: equal counts are no proof of equal content.
 
-Limits: a cluster of more than one shard is refused, since SCAN sees one node. A replica is read, and told. `headroom` where `maxmemory` is not
+Limits: a cluster of more than one shard is refused, since SCAN sees one node. A replica is read, and told; one whose link to
+its primary is not up is no data. `headroom` where `maxmemory` is not
 set counts the machine's memory, which a container may not have. As a
 criterion or a watch one look has 20 s: count what is large in a step.
 
@@ -180,6 +181,7 @@ impl KeyCounts {
         };
         let counted = async |server: &Server| {
             let session = self.connect(server).await?;
+            session.about().reached()?;
             count(session, &self.wanted.patterns, &progress, report).await
         };
         let Some(source) = &self.source else {

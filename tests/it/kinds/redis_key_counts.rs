@@ -8,7 +8,7 @@ use gonogo::{
 };
 
 use super::contract::{attempt, check, check_changes_nothing, env, points_at, services};
-use crate::redis::Redis;
+use crate::redis::{Redis, until};
 
 const KIND: &str = "redis.key_counts";
 
@@ -84,6 +84,31 @@ async fn a_database_is_not_compared_with_itself_nor_nothing_with_nothing() {
     assert_eq!(failure.class, Class::Misconfigured, "{failure:?}");
     assert!(failure.message.contains("both sides are the same database"), "{failure:?}");
     look(&itself(1)).await.unwrap();
+}
+
+/// What a replica shows that its primary does not reach is of yesterday.
+#[tokio::test]
+async fn a_replica_without_its_primary_is_no_data() {
+    let (source, mut primary) = (Redis::start(), Redis::start());
+    let replica = Redis::with(&[format!("replicaof 127.0.0.1 {}", primary.port)]);
+    let link = |wanted: &str| {
+        until("the link", || (replica.info("replication", "master_link_status") == wanted).then_some(()));
+    };
+    link("up");
+    fill(&source, 0, "a", 3);
+    fill(&primary, 0, "a", 3);
+    until("it has them", || (replica.run::<u64>("DBSIZE") == 3).then_some(()));
+    let seen = look(&both(&source, &replica, "")).await.unwrap();
+    assert!(seen.line.ends_with("is a replica"), "{}", seen.line);
+    primary.stop();
+    link("down");
+    for text in [both(&source, &replica, ""), format!("server = \"{}\"\nmin = {{ \"*\" = 1 }}", replica.url())] {
+        let failure = look(&text).await.unwrap_err();
+        assert_eq!(failure.class, Class::NotYet, "{failure:?}");
+        assert!(failure.message.starts_with("no data: "), "{failure:?}");
+        assert!(failure.message.contains(" is a replica whose link to its primary at 127.0.0.1:"), "{failure:?}");
+    }
+    replica.left_alone();
 }
 
 #[tokio::test]
