@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    state::{Process, Queue, Set, State},
+    state::{Process, Queue, Set, State, shown},
     strays::Strays,
 };
 use crate::base::short_duration;
@@ -42,8 +42,9 @@ pub(super) fn few(all: &[String], between: &str) -> String {
 }
 
 impl Limits {
-    fn of(&self, queue: &str) -> u64 {
-        self.max.get(queue).copied().unwrap_or(self.other)
+    fn of(&self, queue: &[u8]) -> u64 {
+        let known = std::str::from_utf8(queue).ok().and_then(|queue| self.max.get(queue));
+        known.copied().unwrap_or(self.other)
     }
 
     /// `at most 0 jobs in each queue, 0 scheduled, 0 to retry, 0 busy`.
@@ -82,11 +83,14 @@ impl Limits {
         // What living processes hold they also count as busy; the rest waits until somebody finds it.
         let orphans: u64 = held.iter().filter(|one| !one.alive).map(|one| one.size).sum();
         if orphans > 0 {
-            let lists: Vec<_> =
-                held.iter().filter(|one| !one.alive).map(|one| format!("{} in {}", one.size, one.list)).collect();
+            let lists: Vec<_> = held
+                .iter()
+                .filter(|one| !one.alive)
+                .map(|one| format!("{} in {}", one.size, shown(&one.list)))
+                .collect();
             over.push(format!("{orphans} left behind by processes that were killed ({})", few(&lists, ", ")));
         } else if held.iter().map(|one| one.size).sum::<u64>() > self.busy {
-            let lists: Vec<_> = held.iter().map(|one| format!("{} in {}", one.size, one.list)).collect();
+            let lists: Vec<_> = held.iter().map(|one| format!("{} in {}", one.size, shown(&one.list))).collect();
             over.push(format!("taken and not finished: {}", few(&lists, ", ")));
         }
         if let Some(most) = self.dead
@@ -99,23 +103,23 @@ impl Limits {
 
     /// Lists that no set names, where they hold too much.
     pub fn stray(&self, strays: &Strays) -> Option<String> {
-        let most = |list: &str| match list.strip_prefix("queue:") {
-            Some(queue) if !queue.starts_with("sq|") => self.of(queue),
+        let most = |list: &[u8]| match list.strip_prefix(b"queue:") {
+            Some(queue) if !queue.starts_with(b"sq|") => self.of(queue),
             _ => self.busy,
         };
         let bad = strays.lists.iter().filter(|(list, size)| *size > most(list));
-        let told: Vec<_> = bad.map(|(list, size)| format!("{size} in {list}")).collect();
+        let told: Vec<_> = bad.map(|(list, size)| format!("{size} in {}", shown(list))).collect();
         (!told.is_empty()).then(|| format!("in lists that no set names: {}", few(&told, ", ")))
     }
 
     fn queues(&self, state: &State) -> Option<String> {
-        let mut bad: Vec<&Queue> = state.queues.iter().filter(|queue| queue.size > self.of(&queue.name)).collect();
+        let mut bad: Vec<&Queue> = state.queues.iter().filter(|queue| queue.size > self.of(&queue.key)).collect();
         // A job whose age nobody knows is not young.
         let old = |queue: &&Queue| match (&queue.oldest, self.age) {
             (Some(job), Some(most)) => job.enqueued_at.is_none_or(|at| state.ago(at) > most),
             _ => false,
         };
-        let older: Vec<&Queue> = state.queues.iter().filter(old).filter(|one| one.size <= self.of(&one.name)).collect();
+        let older: Vec<&Queue> = state.queues.iter().filter(old).filter(|one| one.size <= self.of(&one.key)).collect();
         bad.sort_by_key(|queue| std::cmp::Reverse(queue.size));
         bad.extend(older);
         let told: Vec<_> = bad.into_iter().map(|queue| one_queue(queue, state)).collect();
@@ -135,7 +139,7 @@ impl Limits {
                 short_duration(process.silent)
             ));
         }
-        if state.queues.iter().any(|queue| queue.size > self.of(&queue.name)) {
+        if state.queues.iter().any(|queue| queue.size > self.of(&queue.key)) {
             let working = state.processes.iter().filter(|process| !process.quiet).count();
             if working == 0 {
                 return Some("no process takes jobs: start one, or allow what is left by `max`".into());

@@ -29,6 +29,9 @@ pub(super) const LIFE: Duration = Duration::from_secs(60);
 /// A queue.
 #[derive(Debug)]
 pub(super) struct Queue {
+    /// Its name as it is, however long.
+    pub key: Vec<u8>,
+    /// For people.
     pub name: String,
     pub size: u64,
     /// The job that waits longest.
@@ -71,7 +74,7 @@ pub(super) struct Process {
 /// A list that a process keeps what it works on in, so that it is not lost with it.
 #[derive(Debug)]
 pub(super) struct Private {
-    pub list: String,
+    pub list: Vec<u8>,
     pub size: u64,
     /// Whether its process lives.
     pub alive: bool,
@@ -244,7 +247,7 @@ async fn private(session: &mut Session, keys: &Keys, alive: &[Process]) -> Resul
         let alive = alive.iter().any(|process| process.beat.identity == owner);
         for list in session.members(&keys.around("", &identity, ":super_queues")).await? {
             let size = session.one(Command::ListLength(keys.around("", &list, ""))).await?.count()?;
-            found.push(Private { list: shown(&list), size, alive });
+            found.push(Private { list, size, alive });
         }
     }
     Ok(found)
@@ -274,6 +277,7 @@ async fn queues(session: &mut Session, keys: &Keys) -> Result<Vec<Queue>, Failur
     let mut found = Vec::with_capacity(names.len());
     for (name, pair) in names.iter().zip(replies.chunks_exact(2)) {
         found.push(Queue {
+            key: name.clone(),
             name: shown(name),
             size: pair[0].count()?,
             oldest: pair[1].bytes()?.map(Job::read),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::state::{Keys, State, shown};
+use super::state::{Keys, State};
 use crate::{
     base::Failure,
     services::redis::{Command, Session},
@@ -18,7 +18,7 @@ const STRAYS: usize = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Strays {
     /// Lists, and how long they are.
-    pub lists: Vec<(String, u64)>,
+    pub lists: Vec<(Vec<u8>, u64)>,
     /// There are so many keys that nobody looked.
     pub unseen: Option<u64>,
 }
@@ -31,8 +31,8 @@ impl Strays {
         if size > KEYS {
             return Ok(unseen);
         }
-        let known: BTreeSet<String> = state.queues.iter().map(|queue| format!("queue:{}", queue.name)).collect();
-        let is_known = |name: &str| known.contains(name) || state.private.iter().any(|one| one.list == name);
+        let known: BTreeSet<Vec<u8>> = state.queues.iter().map(|queue| [b"queue:", &queue.key[..]].concat()).collect();
+        let is_known = |name: &[u8]| known.contains(name) || state.private.iter().any(|one| one.list == name);
         let mut lists = BTreeSet::new();
         let mut cursor = 0;
         loop {
@@ -40,7 +40,7 @@ impl Strays {
             for reply in page {
                 let Some(name) = reply.bytes()?.and_then(|key| keys.without(key)) else { continue };
                 let ours = name.starts_with(b"queue:") || name.starts_with(b"working:queue:");
-                if ours && !is_known(&shown(name)) {
+                if ours && !is_known(name) {
                     lists.insert(name.to_vec());
                 }
             }
@@ -54,11 +54,12 @@ impl Strays {
         }
         let asked: Vec<_> = lists.iter().map(|list| Command::ListLength(keys.around("", list, ""))).collect();
         let mut found = Self::default();
-        for (list, reply) in lists.iter().zip(session.try_each(&asked).await?) {
+        let replies = session.try_each(&asked).await?;
+        for (list, reply) in lists.into_iter().zip(replies) {
             // What is no list there is somebody else's.
             let size = reply.map_or(Ok(0), |reply| reply.count())?;
             if size > 0 {
-                found.lists.push((shown(list), size));
+                found.lists.push((list, size));
             }
         }
         Ok(found)

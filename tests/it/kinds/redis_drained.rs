@@ -312,6 +312,28 @@ async fn layouts_of_newer_versions_and_of_pro() {
     redis.left_alone();
 }
 
+/// Names are compared as they are, however much of them is shown.
+#[tokio::test]
+async fn long_names_are_told_apart() {
+    let redis = Redis::start();
+    let long = "q".repeat(150);
+    let (mine, other, stray) = (format!("{long}_mine"), format!("{long}_other"), format!("{long}_stray"));
+    let _: () = redis.send(&["SADD", "queues", &mine, &other]);
+    let _: () = redis.send(&["LPUSH", &format!("queue:{mine}"), "{}", "{}"]);
+    let limited = drained(&redis, &format!("max = {{ {mine} = 2, {other} = 0, {stray} = 1 }}"));
+    look(&*limited).await.unwrap();
+    let _: () = redis.send(&["LPUSH", &format!("queue:{other}"), "{}"]);
+    let failure = look(&*limited).await.unwrap_err();
+    assert!(failure.message.starts_with("queued qqq") && failure.message.contains(" 1 (oldest "), "{failure}");
+    let _: () = redis.send(&["DEL", &format!("queue:{other}")]);
+    let _: () = redis.send(&["LPUSH", &format!("queue:{stray}"), "{}"]);
+    look(&*limited).await.unwrap();
+    let _: () = redis.send(&["LPUSH", &format!("queue:{stray}"), "{}"]);
+    let failure = look(&*limited).await.unwrap_err();
+    assert!(failure.message.starts_with("in lists that no set names: 2 in queue:qqq"), "{failure}");
+    redis.left_alone();
+}
+
 #[tokio::test]
 async fn held_means_for_a_while() {
     let redis = Redis::start();
