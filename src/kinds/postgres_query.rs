@@ -29,7 +29,7 @@ to `$1`, `$2`, …, as text that the server reads as the type it needs; they are
 It cannot write: the statement is opened as a cursor, which takes nothing that changes data, in a `READ ONLY` transaction that cannot be
 made another one from within, and that is always rolled back. A function that tries to write is refused by the server (SQLSTATE
 25006), and the failure names it. Several statements are refused. What a read-only transaction does not stop (ending sessions, reloading
-the configuration, another connection by `dblink`) is refused by name beforehand; give a role that may do nothing of the kind all the same.
+the configuration, another connection by `dblink`, a function that runs a text, as `crosstab` does) is refused by name beforehand; give a role that may do nothing of the kind all the same.
 
 No rows, several rows where one value is asked for, and `NULL` are not green unless they are asked for. The value is shown, up to 80
 characters: ask for a count rather than for what is private.

@@ -13,11 +13,20 @@ use crate::{
 /// Functions that act although nothing is written in the transaction: other sessions, the server, other connections,
 /// the log that replicas read. And those that run a text, in which any of them can hide.
 const ACTS: &[&str] = &[
+    "brin_desummarize_range",
+    "brin_summarize_new_values",
+    "brin_summarize_range",
+    "connectby",
+    "crosstab",
+    "crosstab_hash",
     "dblink",
+    "dblink_cancel_query",
     "dblink_connect",
+    "dblink_connect_u",
     "dblink_exec",
     "dblink_open",
     "dblink_send_query",
+    "gin_clean_pending_list",
     "lo_export",
     "lo_import",
     "pg_advisory_lock",
@@ -32,10 +41,14 @@ const ACTS: &[&str] = &[
     "pg_create_restore_point",
     "pg_drop_replication_slot",
     "pg_export_snapshot",
+    "pg_file_rename",
+    "pg_file_sync",
+    "pg_file_unlink",
     "pg_file_write",
     "pg_import_system_collations",
     "pg_log_backend_memory_contexts",
     "pg_log_standby_snapshot",
+    "pg_logfile_rotate",
     "pg_logical_emit_message",
     "pg_logical_slot_get_binary_changes",
     "pg_logical_slot_get_changes",
@@ -43,11 +56,13 @@ const ACTS: &[&str] = &[
     "pg_promote",
     "pg_reload_conf",
     "pg_replication_origin_advance",
+    "pg_replication_origin_session_reset",
     "pg_replication_origin_session_setup",
     "pg_replication_slot_advance",
     "pg_rotate_logfile",
     "pg_start_backup",
     "pg_stat_reset",
+    "pg_stat_reset_backend_stats",
     "pg_stat_reset_replication_slot",
     "pg_stat_reset_shared",
     "pg_stat_reset_single_table_counters",
@@ -56,6 +71,7 @@ const ACTS: &[&str] = &[
     "pg_stat_statements_reset",
     "pg_stop_backup",
     "pg_switch_wal",
+    "pg_sync_replication_slots",
     "pg_terminate_backend",
     "pg_try_advisory_lock",
     "pg_try_advisory_lock_shared",
@@ -67,6 +83,7 @@ const ACTS: &[&str] = &[
     "set_config",
     "ts_rewrite",
     "ts_stat",
+    "xpath_table",
 ];
 
 /// The first function of a statement that acts. Names are compared as words: one inside a text is seen too, which is
@@ -77,7 +94,12 @@ pub(super) fn acts(sql: &str) -> Option<&'static str> {
         return Some(NUMBERED);
     }
     let words = sql.split(|c: char| !(c.is_alphanumeric() || c == '_'));
-    words.map(str::to_ascii_lowercase).find_map(|word| ACTS.iter().copied().find(|name| *name == word))
+    words.map(str::to_ascii_lowercase).find_map(|word| {
+        // `crosstab2`, `crosstab3`, …: people make more of them, one for each number of columns.
+        let word =
+            if word.starts_with("crosstab") { word.trim_end_matches(|c: char| c.is_ascii_digit()) } else { &word };
+        ACTS.iter().copied().find(|name| *name == word)
+    })
 }
 
 /// What a statement answered.
@@ -190,6 +212,12 @@ mod tests {
         assert_eq!(acts("select U&\"pg_terminate_backe!006Ed\" UESCAPE '!' (0)"), Some("U&\""));
         assert_eq!(acts("select u&\"\\0070g_notify\"('a', '')"), Some("U&\""));
         assert_eq!(acts("SELECT query_to_xml('select pg_' || 'notify(1)', true, true, '')"), Some("query_to_xml"));
+        for sql in
+            ["public.crosstab('select pg_' || 'notify(1)')", "\"crosstab4\"('')", "CrossTab12('')", "connectby('x')"]
+        {
+            assert!(acts(&format!("select * from {sql} as t(a int)")).is_some(), "{sql}");
+        }
+        assert_eq!(acts("select crosstabs, crosstab_2 from t"), None);
         assert_eq!(acts("select my_set_config_count from t where dblinks"), None);
     }
 
