@@ -38,8 +38,8 @@ Of each server:
 
 Of both: the target's version is not older; every extension is there in the same version; encoding, locale and its provider are the same;
 settings that change what a statement means or when it is given up are the same for a new session of the role (`settings` adds more);
-tables, columns, types, constraints, indexes, sequences, policies, views, functions and triggers are the same (`schema = false` leaves that
-out). What views, triggers and functions do is compared within one major version only: another one writes it differently, and the line says so.
+tables, columns, types, constraints, indexes, sequences, policies, views, functions, triggers and rules are the same (`schema = false` leaves
+that out). What views, triggers, rules and functions do is compared within one major version only: another one writes it differently, and the line says so.
 
 What hurts people: the old side's pooler hid how many connections the processes really open; a report from the morning is still an open
 transaction; the new side's locale was the image's default.
