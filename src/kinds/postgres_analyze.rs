@@ -28,7 +28,7 @@ pub static KIND: Kind = Kind {
     docs: "\
 As an action: runs `ANALYZE` on each of `tables`, or on every table and materialised view of the database, the largest first, with
 `connections` at once, and waits until the server says of each that it was done. A partitioned table is analysed as a whole, its
-partitions with it. Freshly loaded or replicated tables have no statistics: the first queries of the night get plans that read whole
+partitions with it; a child by `INHERITS` is a table of its own, to be named in `tables` where these are given. Freshly loaded or replicated tables have no statistics: the first queries of the night get plans that read whole
 tables until autovacuum has come round, and the statistics of a partitioned table it never makes.
 
 As a check (`verify`): every table has statistics, not older than `max_age` where that is given, by hand or by autovacuum.
@@ -94,12 +94,13 @@ WHERE c.relkind IN ('r', 'm', 'p') AND c.relpersistence <> 't'
 ORDER BY 5 DESC, 2, 3";
 
 /// When each was analysed last, and whether that is after a moment. A partition of one that was asked for counts as well: it is
-/// where the rows are.
+/// where the rows are. A child by `INHERITS` does not: `ANALYZE` of its parent makes no statistics of its own for it.
 const LAST: &str = "
 WITH RECURSIVE all_of AS (
   SELECT c.oid FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1)
   UNION ALL
-  SELECT i.inhrelid FROM all_of JOIN pg_catalog.pg_inherits i ON i.inhparent = all_of.oid)
+  SELECT i.inhrelid FROM all_of JOIN pg_catalog.pg_inherits i ON i.inhparent = all_of.oid
+    JOIN pg_catalog.pg_class p ON p.oid = i.inhrelid AND p.relispartition)
 SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.text,
        GREATEST(s.last_analyze, s.last_autoanalyze)::pg_catalog.text,
        COALESCE(GREATEST(s.last_analyze, s.last_autoanalyze) >= $2::pg_catalog.text::pg_catalog.timestamptz, false)

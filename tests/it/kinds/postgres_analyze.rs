@@ -71,6 +71,23 @@ async fn every_table_gets_statistics_and_that_is_proved() {
     database.cluster.nothing_left(&database.name).await;
 }
 
+/// `ANALYZE` goes to the partitions of a table that is named, not to the children that inherit from it.
+#[tokio::test]
+async fn a_parent_by_inheritance_is_analysed_alone() {
+    let database = database("inherits").await;
+    let make = "CREATE TABLE par (id int); CREATE TABLE chi (more int) INHERITS (par); INSERT INTO par VALUES (1);
+        INSERT INTO chi VALUES (1, 2)";
+    database.sql(make).await;
+    let services = services(env());
+    let text = format!("database = \"{}\"\ntables = [\"public.par\"]", database.url());
+    let done =
+        action("postgres.analyze", &text, &services).apply(&attempt().cx, &serde_json::Value::Null).await.unwrap();
+    assert!(done.line.starts_with("1 table"), "{}", done.line);
+    look(&services, &database.url(), "tables = [\"public.par\"]").await.unwrap();
+    let failure = look(&services, &database.url(), "").await.unwrap_err();
+    assert!(failure.message.contains("public.chi was analysed never"), "{failure:?}");
+}
+
 #[tokio::test]
 async fn the_contract_of_its_check() {
     let database = loaded("contract_a").await;
