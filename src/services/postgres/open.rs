@@ -196,9 +196,12 @@ impl Session {
         }
         let left = self.left_at_server();
         let read_only = if self.reads() { "on" } else { "off" };
+        // A role's own defaults must not end a session that waits for its next look, nor make a transaction wait for others.
+        let idle = if self.server.version >= 140_000 { "; SET idle_session_timeout = 0" } else { "" };
         let bounds = format!(
             "SET default_transaction_read_only = {read_only}; SET statement_timeout = {left}; \
-             SET idle_in_transaction_session_timeout = {left}"
+             SET idle_in_transaction_session_timeout = {left}; SET default_transaction_deferrable = off; \
+             SET default_transaction_isolation = 'read committed'{idle}"
         );
         // A server looks for a client that is gone only when it has something to say, unless it is told to look (since
         // 14, and not on every platform: there the statement timeout has to do).

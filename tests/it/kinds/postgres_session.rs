@@ -72,6 +72,31 @@ async fn a_frozen_database_does_not_freeze_the_one_who_froze_it() {
     assert!(failure.causes.contains(&"SQLSTATE 25006".to_owned()), "{failure:?}");
 }
 
+/// What a role has as its own defaults neither ends a session of ours nor makes a look wait for everybody else.
+#[tokio::test]
+async fn defaults_of_a_role_do_not_reach_our_sessions() {
+    let database = database("defaults").await;
+    let role = database.role("odd", "").await;
+    for setting in [
+        "idle_session_timeout = '1s'",
+        "default_transaction_isolation = serializable",
+        "default_transaction_deferrable = on",
+    ] {
+        database.sql(&format!("ALTER ROLE {} SET {setting}", role.name)).await;
+    }
+    let services = services(env());
+    let session = services.postgres.connect_to_read(&text(database.url_of(&role)), &limits(20)).await.unwrap();
+    for (setting, wanted) in [
+        ("idle_session_timeout", "0"),
+        ("transaction_isolation", "read committed"),
+        ("transaction_deferrable", "off"),
+        ("transaction_read_only", "on"),
+    ] {
+        let row = session.row("SELECT pg_catalog.current_setting($1)", &[&setting]).await.unwrap();
+        assert_eq!(row.get::<_, String>(0), wanted, "{setting}");
+    }
+}
+
 #[tokio::test]
 async fn a_call_ends_with_its_deadline_with_its_cancellation_and_at_the_server() {
     let database = database("ends").await;
