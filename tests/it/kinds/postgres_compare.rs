@@ -105,6 +105,20 @@ fn a_bad_parameter_points_at_its_place() {
     points_at(KIND, "source = \"postgres://a/x\"", &services, "", "needs `target`");
 }
 
+/// What is stored need not keep to a check that came later and was not validated.
+#[tokio::test]
+async fn a_key_that_its_domain_would_not_take_is_found() {
+    let (source, target) = pair("not_valid").await;
+    let make = "CREATE DOMAIN code AS varchar(9); CREATE DOMAIN short AS code; CREATE TABLE t (id short PRIMARY KEY, v int); \
+        INSERT INTO t VALUES ('bad', 1), ('good', 1); \
+        ALTER DOMAIN short ADD CONSTRAINT good CHECK (VALUE = 'good') NOT VALID";
+    both(&source, &target, make).await;
+    source.sql("UPDATE t SET v = 2 WHERE id = 'bad'").await;
+    let (failure, lines) = look(&services(env()), &text(&source, &target, "")).await;
+    assert_eq!(failure.unwrap_err().message, "1 of 1 table differs: public.t: 1 changed", "{lines:?}");
+    assert!(lines.contains(&"public.t: changed id=bad (v)".to_owned()), "{lines:?}");
+}
+
 /// Equal ones are equal, each planted difference is found, and nothing else.
 #[tokio::test]
 async fn sixty_awkward_tables() {

@@ -65,6 +65,8 @@ pub(super) struct Column {
     pub type_name: String,
     /// The type below any domain. Below 16384: built in, the same everywhere.
     pub base: i64,
+    /// As it is written.
+    pub base_name: String,
     /// `enum`s are `e`, composites `c`.
     pub base_kind: String,
     /// Somebody made a cast between that type and `text`, which need not be what clients read and write.
@@ -133,15 +135,23 @@ const COLUMNS: &str = "SELECT a.attrelid::int8, a.attname::text, pg_catalog.form
     LEFT JOIN pg_catalog.pg_namespace o ON o.oid = l.collnamespace \
     WHERE a.attnum > 0 AND NOT a.attisdropped AND {users} ORDER BY a.attrelid, a.attnum";
 
-const DOMAINS: &str = "SELECT t.oid::int8, t.typbasetype::int8, t.typtypmod::int4, b.typtype::text \
+const DOMAINS: &str = "SELECT t.oid::int8, t.typbasetype::int8, t.typtypmod::int4, b.typtype::text, \
+    pg_catalog.format_type(t.typbasetype, t.typtypmod) \
     FROM pg_catalog.pg_type t JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype WHERE t.typtype = 'd'";
 
 /// Types with a cast of somebody's own from or to `text`; `WITH INOUT` is what there is without one.
 const CASTS: &str = "SELECT CASE k.casttarget WHEN 25 THEN k.castsource ELSE k.casttarget END::int8 FROM pg_catalog.pg_cast k \
     WHERE k.oid >= 16384 AND 25::oid IN (k.castsource, k.casttarget) AND k.castmethod <> 'i'";
 
-/// A domain: what is below it.
-type Domains = HashMap<i64, (i64, i32, String)>;
+/// What is below a domain.
+struct Below {
+    base: i64,
+    typmod: i32,
+    kind: String,
+    name: String,
+}
+
+type Domains = HashMap<i64, Below>;
 
 /// Reads a side's catalog.
 pub(super) async fn read(side: &Side, scope: &Scope) -> Result<Catalog, Failure> {
@@ -164,8 +174,8 @@ pub(super) async fn read(side: &Side, scope: &Scope) -> Result<Catalog, Failure>
         side.rows(CASTS, &[], "reading the casts"),
         side.rows(large, &[], "counting the large objects"),
     )?;
-    let domains: Domains =
-        domains.iter().map(|row| (row.get(0), (row.get::<_, i64>(1), row.get::<_, i32>(2), row.get(3)))).collect();
+    let below = |row: &Row| Below { base: row.get(1), typmod: row.get(2), kind: row.get(3), name: row.get(4) };
+    let domains: Domains = domains.iter().map(|row| (row.get(0), below(row))).collect();
     let casts: HashSet<i64> = casts.iter().map(|row| row.get(0)).collect();
     let mut by_oid: HashMap<i64, Vec<Column>> = HashMap::new();
     for row in &columns {
@@ -183,16 +193,18 @@ pub(super) async fn read(side: &Side, scope: &Scope) -> Result<Catalog, Failure>
 }
 
 fn column(row: &Row, domains: &Domains, casts: &HashSet<i64>) -> Column {
-    let (mut base, mut typmod, mut base_kind): (i64, i32, String) = (row.get(3), row.get(4), row.get(10));
-    while let Some((below, length, kind)) = domains.get(&base) {
-        (base, typmod, base_kind) = (*below, *length, kind.clone());
+    let mut base = Below { base: row.get(3), typmod: row.get(4), kind: row.get(10), name: row.get(2) };
+    while let Some(Below { base: below, typmod, kind, name }) = domains.get(&base.base) {
+        base = Below { base: *below, typmod: *typmod, kind: kind.clone(), name: name.clone() };
     }
+    let Below { base, typmod, kind, name } = base;
     Column {
         name: row.get(1),
         type_name: row.get(2),
         has_cast: casts.contains(&base),
         base,
-        base_kind,
+        base_name: name,
+        base_kind: kind,
         typmod,
         not_null: row.get(5),
         identity: row.get(6),

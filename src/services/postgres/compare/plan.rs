@@ -278,7 +278,8 @@ fn key_match(keys: &[(Seen<'_>, bool, bool)]) -> String {
     let one = |(at, (seen, ..)): (usize, &(Seen<'_>, bool, bool))| {
         if hash::can_be_found(seen.column, seen.exact_floats) {
             let column = super::super::quoted(&seen.column.name);
-            format!("t.{column} = w.k{}::{}", at + 1, seen.column.type_name)
+            // Not the domain itself: its checks need not hold for what is stored.
+            format!("t.{column} = w.k{}::{}", at + 1, seen.column.base_name)
         } else {
             format!("{} = w.k{}", seen.text(), at + 1)
         }
