@@ -100,15 +100,15 @@ impl Wrongs {
 /// Rows of a region from which on its keys are not fetched but told apart further, and rows whose keys are here at once, of all
 /// regions of a table: our own memory hangs on it.
 const LEAF: u32 = 4_000;
-/// Rows of a bucket when a region is told apart further.
-const FEW: i64 = 256;
+/// Rows of a bucket when a region is told apart further: so few that some hundred rows, far apart, do not bring along more than fits.
+const FEW: i64 = 16;
 /// Bits more at each step, of all buckets of a region together: their sums are here at once.
 const STEP: u32 = 12;
 /// Bits of the key's hash at most.
 const MOST: u32 = 60;
-/// Regions that are looked into: what differs in more is told by number.
-const REGIONS: usize = 64;
-/// Rows whose keys are remembered, for a second look and to be shown.
+/// Ranges that are looked into: what differs in more is told by number.
+const RANGES: usize = 64;
+/// Rows whose keys are remembered, for a second look and to be shown; and so buckets that are told apart further, as each holds one.
 const KEPT: usize = 1_000;
 
 /// Finds the rows in the parts that differ.
@@ -120,8 +120,9 @@ pub(super) async fn rows(
 ) -> Result<Wrongs, Failure> {
     let differing: Vec<usize> = (0..one.len()).filter(|at| one[*at] != other[*at]).collect();
     let weight = |parts: &[usize]| parts.iter().map(|at| one[*at].rows.max(other[*at].rows)).sum::<i64>();
-    let mut found = Wrongs { is_least: differing.len() > REGIONS, ..Wrongs::default() };
-    let looked_into = &differing[..differing.len().min(REGIONS)];
+    let most = if matches!(pair.parts, Parts::Ranges(_)) { RANGES } else { KEPT };
+    let mut found = Wrongs { is_least: differing.len() > most, ..Wrongs::default() };
+    let looked_into = &differing[..differing.len().min(most)];
     let room = Semaphore::new(LEAF as usize);
     let regions: Vec<(Region, i64)> = match &pair.parts {
         Parts::One => vec![(Region::default(), weight(looked_into))],
@@ -172,24 +173,30 @@ async fn narrowed(
         }
         let (one, other) =
             tokio::try_join!(buckets(source, pair, &region, bits), buckets(target, pair, &region, bits))?;
-        let mut values = Vec::new();
-        weight = 0;
-        for value in one.keys().chain(other.keys().filter(|value| !one.contains_key(*value))) {
-            let (here, there) = (one.get(value), other.get(value));
-            if here == there {
-                continue;
-            }
-            let rows = here.map_or(0, |sum| sum.rows).max(there.map_or(0, |sum| sum.rows));
-            // Never more at once than fits; one bucket always.
-            if values.len() >= REGIONS || (weight + rows > i64::from(LEAF) && !values.is_empty()) {
-                is_least = true;
-                continue;
-            }
-            weight += rows;
-            values.push(*value);
-        }
-        if values.is_empty() {
+        let differing: Vec<(i64, i64)> = one
+            .keys()
+            .chain(other.keys().filter(|value| !one.contains_key(*value)))
+            .filter(|value| one.get(*value) != other.get(*value))
+            .map(|value| (*value, rows_of(&one, *value).max(rows_of(&other, *value))))
+            .collect();
+        if differing.is_empty() {
             return Ok(Wrongs::default());
+        }
+        let before = weight;
+        weight = differing.iter().map(|(_, rows)| rows).sum();
+        let mut values: Vec<i64> = differing.iter().map(|(value, _)| *value).collect();
+        // More differ than can be kept, or more bits do not help: many rows of one key.
+        let is_cut = values.len() > KEPT || (values.len() > 1 && weight > before / 2);
+        if weight > i64::from(LEAF) && is_cut {
+            // Never more at once than fits; one bucket always.
+            weight = 0;
+            let fits = differing.iter().take_while(|(_, rows)| {
+                let fits = weight == 0 || weight + rows <= i64::from(LEAF);
+                weight += if fits { *rows } else { 0 };
+                fits
+            });
+            values.truncate(fits.count());
+            is_least |= values.len() < differing.len();
         }
         region.buckets = Some((bits, values));
     }
@@ -198,6 +205,10 @@ async fn narrowed(
     let _room = room.acquire_many(rows).await.map_err(closed)?;
     let (one, other) = tokio::try_join!(digests(source, pair, &region), digests(target, pair, &region))?;
     Ok(Wrongs { is_least, ..merged(one, other) })
+}
+
+fn rows_of(sums: &BTreeMap<i64, Sum>, bucket: i64) -> i64 {
+    sums.get(&bucket).map_or(0, |sum| sum.rows)
 }
 
 /// Answers that are under way: each is folded as it comes.

@@ -91,6 +91,43 @@ async fn a_source_that_is_written_to_is_compared_behind_a_marker() {
     assert!(writer.await.unwrap() > 10, "nothing was written");
 }
 
+/// However far apart the rows are that are on their way: they lie in more parts of the table than are looked into at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_on_their_way_are_told_apart_all_over_a_table() {
+    let (source, target) = pair("all_over").await;
+    let make = "CREATE TABLE t (id int PRIMARY KEY, v text) WITH (autovacuum_enabled = off)";
+    source.sql(&format!("{make}; INSERT INTO t SELECT g, 'v' FROM generate_series(1, 120000) g; ANALYZE t")).await;
+    target.sql(make).await;
+    subscribed(&source, &target).await;
+    target.sql("ANALYZE t").await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = {
+        let (stop, client) = (stop.clone(), source.client().await);
+        tokio::spawn(async move {
+            let mut n = 0_i32;
+            while !stop.load(Ordering::Relaxed) {
+                n += 1;
+                let change = "UPDATE t SET v = 'w' || $1 WHERE id IN (SELECT ($1 * 7919 + g * 263) % 120000 + 1 FROM generate_series(1, 40) g)";
+                client.execute(change, &[&(n % 100_000)]).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+    };
+    let services = services(env());
+    let with = text(&source, &target, "marker_wait = \"60s\"");
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let (seen, lines) = look(&services, &with).await;
+        told.push((seen.map(|seen| seen.line).map_err(|failure| failure.message), lines));
+    }
+    stop.store(true, Ordering::Relaxed);
+    writer.await.unwrap();
+    for (seen, lines) in told {
+        let line = seen.unwrap_or_else(|message| panic!("{message} {lines:?}"));
+        assert!(line.contains("provisional: transactions ran at the source meanwhile"), "{line}");
+    }
+}
+
 /// A table that is not compared is written to all the time.
 fn busy(client: tokio_postgres::Client) -> (Arc<AtomicBool>, tokio::task::JoinHandle<()>) {
     let stop = Arc::new(AtomicBool::new(false));
