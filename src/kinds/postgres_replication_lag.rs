@@ -29,8 +29,9 @@ Green when every subscription of `target` (or those named by `subscriptions`) is
 with all its rows, columns and operations, and it is at most `max` behind.
 
 `max` compares bytes of WAL that the source has written with what the target has confirmed as flushed. With `max_age` the position that
-the source had written when the look began must be confirmed within that time, which is the lag in seconds. `max = \"0 B\"` means the
-same: all that was written before the look has arrived. It is the barrier after a freeze. Equality of positions is never asked for: an
+the source had written when the look began must be confirmed within that time, which is the lag in seconds. `max = \"0 B\"` is stricter:
+all that was committed before the look has arrived, also what is not written yet (`synchronous_commit = off`: the source's WAL writer
+may take its time; `marker` does not wait for it). It is the barrier after a freeze. Equality of positions is never asked for: an
 idle source writes WAL too (checkpoints).
 
 `marker = true` puts a message of a few bytes into the source's WAL (`pg_logical_emit_message`) and waits until the position behind it
@@ -38,7 +39,8 @@ is confirmed. No table changes and no subscriber applies anything; but it is a w
 it needs a source that is not a standby: that is why it has to be asked for.
 
 What hurts people: a slot that nobody reads keeps WAL until the source's disk is full (told: what it keeps, and what is left before it
-is lost). `UPDATE` and `DELETE` on a published table without a key fail on the *source*: such tables are named. A table made after the
+is lost). `UPDATE` and `DELETE` on a published table without a key fail on the *source*: such tables are named, those with
+a `DEFERRABLE` key, too. A table made after the
 publication is in none. A table added to the publication is not subscribed before `ALTER SUBSCRIPTION … REFRESH PUBLICATION`.
 Sequences, large objects and DDL are not replicated at all.
 
@@ -304,6 +306,7 @@ impl Lag {
         amiss("replication", wrong)?;
         let position = match self.marker {
             true => replication::mark(&source, &cx.token).await?,
+            false if self.max == 0 => replication::end(&source).await?,
             false => replication::position(&source).await?,
         };
         let names: Vec<String> = slots.iter().map(|slot| slot.name.clone()).collect();

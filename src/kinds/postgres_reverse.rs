@@ -27,8 +27,8 @@ pub static KIND: Kind = Kind {
     docs: "\
 Turns replication from `source` to `target` around, once the source is frozen and before the target takes writes:
 
-1. waits until the forward subscription (all of the target's database, or `subscriptions`) has everything, then disables it and waits
-   until its worker is gone: the two never run at once, or each row would come back as a conflict (before 16 there is no `origin = none`).
+1. waits until the forward subscription (all of the target's database, or `subscriptions`) has everything (it writes a marker into the
+   source's WAL, which flushes what was committed asynchronously), then disables it and waits until its worker is gone: the two never run at once, or each row would come back as a conflict (before 16 there is no `origin = none`).
    A change of the source that then waits in its slot is refused: it is not frozen, or the subscription was behind;
 2. publishes at the target, under `name`, the tables that the forward subscription has (without one: all that both sides have);
 3. subscribes at the source, without a copy; since 16 with `origin = none`;
@@ -42,8 +42,8 @@ Restore removes the way back and enables the forward subscription as it was foun
 run again, where changes of the target have not come back (it looks into its slot), and where rows that came back this way would be sent
 forward again (into the forward slot): then the target has been written to, and the forward subscription has to be made anew.
 
-What hurts people: it is skipped under pressure. A published table without a key takes no more `UPDATE` at the *target*: such
-tables are refused. The disabled forward slot keeps WAL on the source's disk: drop it when nobody goes back any more. Hosted Heroku
+What hurts people: it is skipped under pressure. A published table without a key takes no more `UPDATE` at the *target*, nor does
+one whose key is `DEFERRABLE`, nor a partition without one: such tables are refused. The disabled forward slot keeps WAL on the source's disk: drop it when nobody goes back any more. Hosted Heroku
 Postgres lets nobody subscribe.
 
 The connection string by which the source's server finds the target is `connection`, or made from `target`; files of certificates stay

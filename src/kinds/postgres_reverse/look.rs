@@ -60,8 +60,7 @@ impl Reverse {
         if tables.is_empty() {
             return Err(Failure::new(Class::Misconfigured, "there is no table that both sides have"));
         }
-        let keyless =
-            here.iter().filter(|one| !one.identity && tables.contains(&(one.schema.clone(), one.name.clone())));
+        let keyless = here.iter().filter(|one| !one.identity && one.is_in(&tables));
         if let Some(named) = words::named(keyless.map(replication::Table::shown), NAMED) {
             return Err(Failure::new(
                 Class::Refused,

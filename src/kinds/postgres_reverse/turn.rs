@@ -29,7 +29,7 @@ impl Reverse {
         if slots.is_empty() {
             return Ok(());
         }
-        let position = replication::position(&sides.source).await?;
+        let position = replication::mark(&sides.source, &cx.token).await?;
         let look = || async {
             let now = replication::source(&sides.source, Some(&position)).await?;
             let behind = |slot: &&Slot| slots.contains(&slot.name) && slot.reached != Some(true);

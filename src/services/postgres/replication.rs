@@ -60,6 +60,8 @@ pub struct Table {
     pub published: bool,
     /// `UPDATE` and `DELETE` can name a row of it.
     pub identity: bool,
+    /// Schema and name of the tables that it is a partition of, at whatever remove.
+    pub roots: Vec<(String, String)>,
 }
 
 impl Table {
@@ -67,6 +69,13 @@ impl Table {
     #[must_use]
     pub fn shown(&self) -> String {
         format!("{}.{}", self.schema, self.name)
+    }
+
+    /// It is one of the tables, or a partition of one.
+    #[must_use]
+    pub fn is_in(&self, tables: &[(String, String)]) -> bool {
+        let own = (self.schema.clone(), self.name.clone());
+        std::iter::once(&own).chain(&self.roots).any(|one| tables.contains(one))
     }
 }
 
@@ -172,8 +181,12 @@ SELECT coalesce(pg_catalog.json_agg(x ORDER BY x.schema, x.name), '[]')::text FR
     EXISTS (SELECT FROM pub WHERE pub.oid = c.oid OR c.relispartition AND pub.oid IN
       (SELECT a.relid FROM pg_catalog.pg_partition_ancestors(c.oid) a)) AS published,
     CASE c.relreplident WHEN 'f' THEN true WHEN 'n' THEN false
-      WHEN 'd' THEN EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
-      ELSE EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisreplident) END AS identity
+      ELSE EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
+        AND CASE c.relreplident WHEN 'd' THEN i.indisprimary ELSE i.indisreplident END) END AS identity,
+    (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(an.nspname, ac.relname)), '[]')
+      FROM pg_catalog.pg_partition_ancestors(c.oid) a JOIN pg_catalog.pg_class ac ON ac.oid = a.relid
+        JOIN pg_catalog.pg_namespace an ON an.oid = ac.relnamespace
+      WHERE c.relispartition AND ac.oid <> c.oid) AS roots
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
@@ -266,15 +279,17 @@ pub async fn narrowed(session: &Session, publications: &[String]) -> Result<Vec<
     Ok(narrowed)
 }
 
-/// Writes a message of a few bytes into the WAL and flushes it; no table is touched and no subscriber applies it. Answers
-/// with the position behind it.
+/// Writes a message of a few bytes into the WAL and flushes it, and with it all that was committed before; no table is
+/// touched and no subscriber applies it. Answers with the position behind it.
 ///
 /// # Errors
 /// As [`Session::row`].
 pub async fn mark(session: &Session, text: &str) -> Result<String, Failure> {
-    // In a transaction of its own: only its commit is sure to flush, and with it everything before.
-    session.rows("SELECT pg_catalog.pg_logical_emit_message(true, 'gonogo', $1::text)::text", &[&text]).await?;
-    position(session).await
+    // Only a commit is sure to flush, and not even that by every role's default. A synchronous standby is not waited for.
+    let sql = "SELECT pg_catalog.json_build_array(pg_catalog.set_config('synchronous_commit', 'local', true),
+          pg_catalog.pg_logical_emit_message(true, 'gonogo', $1::text)::text)::text";
+    let (_, behind): (String, String) = read(session, sql, &[&text]).await?;
+    Ok(behind)
 }
 
 /// The position that the server has written to.
@@ -283,4 +298,45 @@ pub async fn mark(session: &Session, text: &str) -> Result<String, Failure> {
 /// As [`Session::row`].
 pub async fn position(session: &Session) -> Result<String, Failure> {
     read(session, "SELECT pg_catalog.to_json(pg_catalog.pg_current_wal_lsn()::text)::text", &[]).await
+}
+
+/// The position behind everything that was committed, also what was committed asynchronously and is not written yet.
+///
+/// # Errors
+/// As [`Session::row`].
+pub async fn end(session: &Session) -> Result<String, Failure> {
+    let sql = "SELECT pg_catalog.to_json(pg_catalog.pg_current_wal_insert_lsn()::text)::text";
+    read(session, sql, &[]).await.map(|next: String| behind_the_last(&next))
+}
+
+/// The end of the last record, by where the next one will begin: at the begin of a page that is behind the page's header,
+/// which no slot confirms before there is a record.
+fn behind_the_last(next: &str) -> String {
+    const PAGE: (u32, u32) = (0x1fff, 0x18);
+    const SEGMENT: (u32, u32) = (0xf_ffff, 0x28);
+    let Some((high, Ok(low))) = next.split_once('/').map(|(high, low)| (high, u32::from_str_radix(low, 16))) else {
+        return next.to_owned();
+    };
+    match [SEGMENT, PAGE].iter().find(|(mask, header)| low & mask == *header) {
+        Some((_, header)) => format!("{high}/{:X}", low - header),
+        None => next.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::behind_the_last;
+
+    #[test]
+    fn a_header_is_no_record() {
+        for (next, end) in [
+            ("0/3000028", "0/3000000"),
+            ("1/A3002018", "1/A3002000"),
+            ("0/3002028", "0/3002028"),
+            ("0/3000018", "0/3000000"),
+            ("16/B374D848", "16/B374D848"),
+        ] {
+            assert_eq!(behind_the_last(next), end);
+        }
+    }
 }

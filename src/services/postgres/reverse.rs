@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{
     Postgres, Session, quoted,
     read::{literal, read},
-    replication::Subscription,
+    replication::{Subscription, mark},
     target::Mode,
     writers::code,
 };
@@ -203,6 +203,8 @@ pub async fn echoes(session: &Session, stopped: &Subscription) -> Result<i64, Fa
 }
 
 async fn waiting(session: &Session, stopped: &Subscription, count: impl Fn(&Waiting) -> i64) -> Result<i64, Failure> {
+    // A look into a slot ends where the WAL is flushed, and what was committed asynchronously may not be.
+    mark(session, "flush").await?;
     let first = peeked(session, stopped, Some(FIRST)).await?;
     // What is asked for may stand behind what is not.
     let all = count(&first) > 0 || first.messages < i64::from(FIRST);

@@ -1,12 +1,16 @@
 //! `postgres.replication_lag` between two real clusters. How a pair is made to replicate is here too.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use gonogo::{base::Class, plan::Check, services::Services};
 
 use super::contract::{attempt, attempt_of, check, check_changes_nothing, env, points_at, services};
 use crate::{
-    postgres::{Database, pair},
+    postgres::{Cluster, Database, pair, target},
     proxy::{Proxy, Way},
 };
 
@@ -51,6 +55,13 @@ pub async fn subscribe(source: &Database, target: &Database) {
 pub async fn count(database: &Database, sql: &str) -> usize {
     let rows = database.rows(&format!("SELECT ({sql})::bigint"), &[]).await;
     usize::try_from(rows[0].get::<_, i64>(0)).unwrap()
+}
+
+/// A database of a source that says "committed" long before it writes.
+pub async fn hasty(name: &str) -> Database {
+    static HASTY: OnceLock<Cluster> = OnceLock::new();
+    let settings = ["synchronous_commit=off", "wal_writer_delay=10s"];
+    HASTY.get_or_init(|| Cluster::start(&settings)).database(name).await
 }
 
 /// A check of the pair with more parameters.
@@ -244,6 +255,25 @@ async fn a_server_that_is_silent_slow_or_gone_holds_nobody_up() {
     green(through.as_ref()).await;
     source.cluster.nothing_left(&source.name).await;
     target.cluster.nothing_left(&target.name).await;
+}
+
+/// What was committed and is not on the source's disk yet has not arrived either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_committed_asynchronously_is_waited_for() {
+    let services = services(env());
+    let (source, target) = (hasty("lag_async").await, target().database("lag_async").await);
+    replicate(&source, &target).await;
+    green(lag(&services, &source, &target, "max = '0 B'\nmarker = true").as_ref()).await;
+    let rows = async || count(&target, "SELECT count(*) FROM shop.orders").await;
+    let writer = source.client().await;
+    for (more, n) in [("max = '0 B'", 1), ("max = '0 B'\nmarker = true", 2)] {
+        writer.batch_execute("INSERT INTO shop.orders (note) VALUES ('x')").await.unwrap();
+        let short = attempt_of(Duration::from_secs(3), BTreeMap::new());
+        match lag(&services, &source, &target, more).check(&short.cx).await {
+            Ok(seen) => assert_eq!(rows().await, n, "{more}: {}", seen.line),
+            Err(failure) => assert!(!more.contains("marker"), "{failure:?}"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use super::{
         action, acts_and_restores, attempt, attempt_of, check, check_changes_nothing, done, env, points_at, services,
         services_with,
     },
-    postgres_replication_lag::{count, cut, green, lag, not_yet, replicate, says},
+    postgres_replication_lag::{count, cut, green, hasty, lag, not_yet, replicate, says},
 };
 use crate::{
     postgres::{Database, pair_alone},
@@ -358,6 +358,57 @@ async fn what_has_not_come_back_is_not_given_up() {
     target.sql(&format!("ALTER PUBLICATION {way} SET (publish = 'insert')")).await;
     let said = not_yet(back.as_ref()).await;
     assert!(said.contains(&format!("publication {way} sends no UPDATE and DELETE and TRUNCATE")), "{said}");
+}
+
+/// A row that was committed and is not on the source's disk yet is no row that is missed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_committed_asynchronously_goes_forward_first() {
+    let services = services(env());
+    let (_alone, _, target) = pair_alone("back_async").await;
+    let source = hasty("back_async").await;
+    replicate(&source, &target).await;
+    green(lag(&services, &source, &target, "max = '0 B'\nmarker = true").as_ref()).await;
+    let turn = turning(&services, &source, &target);
+    let captured = turn.capture(&attempt().cx).await.unwrap();
+    let writer = source.client().await;
+    writer.batch_execute("INSERT INTO shop.orders (note) VALUES ('last')").await.unwrap();
+    turn.apply(&attempt().cx, &captured).await.unwrap();
+    assert_eq!(count(&target, "SELECT count(*) FROM shop.orders").await, 1, "turned without it");
+    turn.restore(&attempt().cx, &captured).await.unwrap();
+    // With forward stopped, it waits in the slot and is found there.
+    target.sql(&format!("ALTER SUBSCRIPTION {} DISABLE", cut(&target))).await;
+    writer.batch_execute("INSERT INTO shop.orders (note) VALUES ('later')").await.unwrap();
+    let captured = turn.capture(&attempt().cx).await.unwrap();
+    let failure = turn.apply(&attempt().cx, &captured).await.unwrap_err();
+    assert!(failure.message.contains("1 changes of the source have not arrived"), "{failure:?}");
+}
+
+/// A key by which no row can be named, and partitions that have none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_would_take_no_more_updates_are_refused() {
+    let services = services(env());
+    let (_alone, source, target) = pair_alone("back_key").await;
+    for side in [&source, &target] {
+        side.sql(
+            "CREATE TABLE late (id int PRIMARY KEY DEFERRABLE); CREATE TABLE root (id int, at int) PARTITION BY LIST (at);
+             CREATE TABLE leaf PARTITION OF root FOR VALUES IN (1)",
+        )
+        .await;
+    }
+    source.sql("CREATE PUBLICATION cut FOR TABLE late, root WITH (publish_via_partition_root = true)").await;
+    super::postgres_replication_lag::subscribe(&source, &target).await;
+    let line = green(lag(&services, &source, &target, "").as_ref()).await;
+    assert!(line.contains("for want of a key: public.late, public.leaf"), "{line}");
+    let refused = turning(&services, &source, &target).capture(&attempt().cx).await.unwrap_err();
+    assert_eq!(refused.class, Class::Refused, "{refused:?}");
+    assert!(refused.message.contains("for want of a key: public.late, public.leaf"), "{refused:?}");
+    for side in [&source, &target] {
+        side.sql("ALTER TABLE late REPLICA IDENTITY FULL; ALTER TABLE leaf ADD PRIMARY KEY (id)").await;
+    }
+    done(turning(&services, &source, &target).as_ref()).await;
+    target
+        .sql("INSERT INTO root VALUES (1, 1); UPDATE root SET id = 2; INSERT INTO late VALUES (1); DELETE FROM late")
+        .await;
 }
 
 #[tokio::test]
