@@ -30,6 +30,10 @@ pub(super) struct Ended {
 }
 
 impl Ended {
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// For a line: `3 sessions ended: pid 7 shop (puma 10.0.0.7 idle), …`.
     pub fn shown(&self) -> String {
         match (self.all.len(), words::named(self.all.values().map(Connected::shown), NAMED)) {
@@ -84,10 +88,34 @@ pub(super) async fn remaining(
 /// # Errors
 /// `Failed`: some are still there, and who; `Unknown`: nobody could look any more.
 pub(super) async fn end(cx: &Cx, session: &Session, roles: &[String], moment: &str) -> Result<Ended, Failure> {
+    end_those(cx, session, roles, moment, |_| true).await
+}
+
+/// The same, of those only whose roles have lost what let them write: what they had begun with it ends.
+///
+/// # Errors
+/// As [`end`].
+pub(super) async fn end_begun(cx: &Cx, session: &Session, roles: &[String], moment: &str) -> Result<Ended, Failure> {
+    end_those(cx, session, roles, moment, has_begun).await
+}
+
+/// It has written and can commit, or runs a statement whose privileges were looked at before.
+pub(super) fn has_begun(one: &Connected) -> bool {
+    one.wrote || one.state.as_deref() == Some("active")
+}
+
+async fn end_those(
+    cx: &Cx,
+    session: &Session,
+    roles: &[String],
+    moment: &str,
+    is_meant: impl Fn(&Connected) -> bool,
+) -> Result<Ended, Failure> {
     let mut ended = Ended::default();
     let mut quiet = 0;
     loop {
-        let old = old(session, roles, moment).await.map_err(unknown)?;
+        let mut old = old(session, roles, moment).await.map_err(unknown)?;
+        old.retain(&is_meant);
         quiet = if old.is_empty() { quiet + 1 } else { 0 };
         if quiet == QUIET {
             return Ok(ended);

@@ -14,7 +14,7 @@ use crate::{
         Services,
         postgres::{
             Limits, Session,
-            freeze::{self, Freeze, Strength},
+            freeze::{self, Freeze, LeftOut, Strength},
             sessions,
             switch::{Switch, Way},
         },
@@ -27,7 +27,8 @@ pub static KIND: Kind = Kind {
     summary: "stops writes to a database and ends the sessions that could go on",
     docs: "\
 Changes, in one transaction, what lets `roles` (left out: every role that can write) write to `database`; then ends their sessions that
-began before, and waits until they are gone. It says whom it ended, and which writers it does not reach. Prove it with `postgres.frozen`.
+began before, and waits until they are gone. With `revoke` somebody else may lose by a group or `PUBLIC` all that let it write: what its
+sessions have begun, a transaction that has written or a running statement, is ended, too. It says whom it ended, and which writers it does not reach. Prove it with `postgres.frozen`.
 
 | `strength` | changes | what it does not stop |
 |---|---|---|
@@ -39,7 +40,8 @@ Sessions that came after the change (a pooler comes back at once) are frozen by 
 (`PREPARE TRANSACTION`) is in no session and can still be committed: it is named.
 
 Restore puts everything back as it was: each setting to its value or to unset, other settings untouched; each login; each list of
-grants in its order, by its grantors. What others changed in between stays and is told. A list of grants that had never been set is
+grants in its order, by its grantors. What others changed in between stays and is told, as is a table, column
+or role that is gone; a table that was renamed gets its grants under its new name. A list of grants that had never been set is
 written out then, with the same meaning (PostgreSQL cannot unset it). After a `default` freeze it ends the sessions that began while it
 lasted: they are read-only until they connect anew.
 
@@ -119,6 +121,14 @@ fn unknown(failure: Failure) -> Failure {
     Failure { class: Class::Unknown, ..failure }
 }
 
+/// Sessions that trying again ends.
+fn still_there(old: &[sessions::Connected]) -> Option<Finding> {
+    let named = words::named(old.iter().map(sessions::Connected::shown), 3)?;
+    let line =
+        format!("the change is in place, but sessions from before are still there: {named}; trying again ends them");
+    Some(Finding::Unclear { line })
+}
+
 /// Looks whether a switch is thrown; where it is not, looks again: a commit under way would be seen then. `shuts`: this way
 /// writing is stopped, and whoever connected before now may go on with it.
 pub(super) async fn probed(
@@ -139,16 +149,8 @@ pub(super) async fn probed(
                 (false, Way::Forth) => postgres_end::old(session, &switch.roles, &switch.at).await?,
                 (false, Way::Back) => Vec::new(),
             };
-            return Ok(match words::named(old.iter().map(sessions::Connected::shown), 3) {
-                None => {
-                    Finding::Done(Done::new("everything is as wanted").with(json!({ "at": at, "roles": switch.roles })))
-                }
-                Some(named) => Finding::Unclear {
-                    line: format!(
-                        "the change is in place, but sessions from before are still there: {named}; trying again ends them"
-                    ),
-                },
-            });
+            let done = Done::new("everything is as wanted").with(json!({ "at": at, "roles": switch.roles }));
+            return Ok(still_there(&old).unwrap_or(Finding::Done(done)));
         }
         let unlike = switch.missing(session, other).await?;
         let line = missing.words.first().cloned().unwrap_or_default();
@@ -171,14 +173,14 @@ impl Freezes {
     }
 
     /// What may be said for a freeze beyond what it did.
-    async fn and_else(&self, session: &Session, freeze: &Freeze) -> Result<Option<String>, Failure> {
+    async fn and_else(&self, session: &Session, left_out: &[LeftOut]) -> Result<Option<String>, Failure> {
         let prepared = sessions::prepared(session).await?;
         let prepared = prepared.iter().map(|one| format!("{} of {}", one.name, one.owner));
         let mut told = Vec::new();
         if let Some(named) = words::named(prepared, 3) {
             told.push(format!("prepared transactions can still be committed: {named}"));
         }
-        let left_out = freeze.left_out.iter().map(|one| format!("{} ({})", one.role, one.why));
+        let left_out = left_out.iter().map(|one| format!("{} ({})", one.role, one.why));
         if let Some(named) = words::named(left_out, 4) {
             told.push(format!("can still write: {named}"));
         }
@@ -220,14 +222,22 @@ impl Action for Freezes {
         Box::pin(async move {
             let freeze: Freeze = words::captured(captured)?;
             let session = self.session(cx).await?;
-            let (told, evidence) = thrown(cx, &session, &freeze.switch, Way::Forth, true).await?;
-            let more = self.and_else(&session, &freeze).await.map_err(unknown)?;
+            let (mut told, mut evidence) = thrown(cx, &session, &freeze.switch, Way::Forth, true).await?;
+            let reach = freeze.reach(&session).await.map_err(unknown)?;
+            if !reach.lost.is_empty() {
+                let at = evidence["at"].as_str().unwrap_or_default();
+                let ended = postgres_end::end_begun(cx, &session, &reach.lost, at).await?;
+                if !ended.is_empty() {
+                    told += &format!("; of others who lost their privilege: {}", ended.shown());
+                }
+                evidence["ended_with_privilege"] = ended.evidence();
+            }
+            let more = self.and_else(&session, &reach.left_out).await.map_err(unknown)?;
             session.close().await;
-            for one in &freeze.left_out {
+            for one in &reach.left_out {
                 cx.line(format!("can still write: {} ({})", one.role, one.why));
             }
-            let mut evidence = evidence;
-            evidence["left_out"] = json!(freeze.left_out);
+            evidence["left_out"] = json!(reach.left_out);
             let more = more.map_or_else(String::new, |more| format!("; {more}"));
             Ok(Done::new(format!("{}{told}{more}", freeze.shown())).with(evidence))
         })
@@ -254,7 +264,14 @@ impl Action for Freezes {
         Box::pin(async move {
             let freeze: Freeze = words::captured(captured)?;
             let session = self.session(cx).await?;
-            probed(cx, &session, &freeze.switch, if back { Way::Back } else { Way::Forth }, !back).await
+            let way = if back { Way::Back } else { Way::Forth };
+            let found = probed(cx, &session, &freeze.switch, way, !back).await?;
+            let (Finding::Done(done), false) = (&found, back) else { return Ok(found) };
+            let reach = freeze.reach(&session).await?;
+            let at = done.evidence["at"].as_str().unwrap_or_default();
+            let mut begun = postgres_end::old(&session, &reach.lost, at).await?;
+            begun.retain(postgres_end::has_begun);
+            Ok(still_there(&begun).unwrap_or(found))
         })
     }
 

@@ -42,7 +42,8 @@ that the catalog has for it; where we may not become it, the catalog alone speak
 Each role is tried twice: as its sessions begin, and as one that asks (`BEGIN READ WRITE`). With `strength = \"default\"` one that writes
 only if it asks is told and is green, since that is all such a freeze can do; with `\"revoke\"` or `\"nologin\"` it is not.
 
-A connected session can still write if its role can, or could by asking. A session that began after the freeze begins read-only: name
+A connected session can still write if its role can, or could by asking, or if it began before the freeze and its open transaction has
+written (it has a transaction id): no privilege that is lost meanwhile stops the `COMMIT`. A session that began after the freeze begins read-only: name
 the freeze's step by `after`, so that these (a pooler's, which comes back at once) are not held against it. Of a step that was done by
 hand the moment of that word counts. The roles of that step are proved even where they cannot log in any more. Each session is named:
 process id, role, application, address, since when, the first words of its last statement.
@@ -52,8 +53,9 @@ the kind of background worker, too; they are not put to the proof, and the line 
 
 What hurts people: equal WAL positions prove nothing (checkpoints write WAL), and different ones neither: the position is a hint in the
 evidence. A session that wrote reports it up to a second later, an idle one up to ten: `held` alone is no proof, the canary is.
-`SECURITY DEFINER` functions write as their owner: a role that may call one (of no extension, not a trigger's, `VOLATILE`) whose owner can
-write, itself or through another such function, is a writer, whatever its own privileges. Functions are not tried: the catalog alone speaks, and the line says `through`. Large
+`SECURITY DEFINER` functions write as their owner: a role that may call one (of no extension, not a trigger's) whose owner can
+write, itself or through another such function, is a writer, whatever its own privileges. One that is `STABLE` or `IMMUTABLE` cannot
+write itself, but by what it calls: it counts, too, unless its language is `sql`; what such a one calls is not looked at. Functions are not tried: the catalog alone speaks, and the line says `through`. Large
 objects, tables that a role makes for itself, and foreign tables are not looked at.
 
 Needs: membership in the roles (or superuser) to become them; `pg_read_all_stats` to see others' sessions in full.
@@ -236,6 +238,10 @@ impl Frozen {
 
     /// The role's own sessions could write though they are old, or because nothing makes new ones harmless.
     fn session_writes(&self, one: &Connected, proved: &[Proved], freeze_known: bool) -> bool {
+        // What was written before the freeze can be committed, whatever its role may do by now.
+        if one.wrote && one.early {
+            return true;
+        }
         let Some(role) = &one.role else { return one.kind.as_deref() != Some("logical replication launcher") };
         let Some(proved) = proved.iter().find(|proved| proved.writer.role == *role) else { return true };
         match proved.can {
@@ -273,8 +279,9 @@ impl Frozen {
             sessions.iter().filter(|one| self.session_writes(one, proved, freeze_known)).collect();
         wrong.extend(writing.iter().map(|one| {
             let since = one.since.as_deref().map_or_else(String::new, |since| format!(" since {since}"));
+            let wrote = if one.wrote { ", with uncommitted writes," } else { "" };
             let query = one.query.as_deref().map_or_else(String::new, |query| format!(", last: {query} …"));
-            format!("session {}{since}{query}", one.shown())
+            format!("session {}{wrote}{since}{query}", one.shown())
         }));
         wrong.extend(look.others.iter().cloned());
         let moved = if self.held.is_zero() { Vec::new() } else { after.moved(before) };

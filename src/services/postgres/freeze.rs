@@ -212,7 +212,42 @@ pub fn few(roles: &[String]) -> String {
     }
 }
 
+/// Whom a freeze that is in place reached beyond those that were meant, and whom it did not.
+#[derive(Debug, Default)]
+pub struct Reach {
+    /// Roles that wrote by a group's privilege or `PUBLIC`'s, which is gone.
+    pub lost: Vec<String>,
+    /// Who can write all the same.
+    pub left_out: Vec<LeftOut>,
+}
+
 impl Freeze {
+    /// Looks whom it reached, once it is in place.
+    ///
+    /// # Errors
+    /// As [`Session::row`].
+    pub async fn reach(&self, session: &Session) -> Result<Reach, Failure> {
+        if self.strength != Strength::Revoke {
+            return Ok(Reach { lost: Vec::new(), left_out: self.left_out.clone() });
+        }
+        let names: Vec<String> = self.left_out.iter().map(|one| one.role.clone()).collect();
+        let now = writers(session, &names).await?;
+        let there = sessions::connected(session, Some(&names), None).await?;
+        let mut reach = Reach::default();
+        for one in &self.left_out {
+            match now.iter().find(|now| now.role == one.role && !now.can_write()) {
+                None => reach.left_out.push(one.clone()),
+                Some(lost) if lost.may_end => reach.lost.push(lost.role.clone()),
+                Some(_) if !there.iter().any(|session| session.role.as_ref() == Some(&one.role)) => {}
+                Some(_) => {
+                    let why = "in a transaction that is open: we may not end its sessions".into();
+                    reach.left_out.push(LeftOut { role: one.role.clone(), why });
+                }
+            }
+        }
+        Ok(reach)
+    }
+
     /// Who is frozen how, for a line.
     #[must_use]
     pub fn shown(&self) -> String {

@@ -28,6 +28,8 @@ pub struct Connected {
     pub query: Option<String>,
     /// It began no later than the moment that was asked about.
     pub early: bool,
+    /// Its open transaction has written; false where we may not see it.
+    pub wrote: bool,
 }
 
 impl Connected {
@@ -46,7 +48,8 @@ const CONNECTED: &str = "\
 SELECT coalesce(pg_catalog.json_agg(x ORDER BY x.since, x.pid), '[]')::text FROM (
   SELECT a.pid, a.usename AS role, a.application_name AS application, pg_catalog.host(a.client_addr) AS client, a.state,
     a.backend_start AS since, a.backend_type AS kind, pg_catalog.left(a.query, 200) AS query,
-    $2::text IS NULL OR a.backend_start IS NULL OR a.backend_start <= $2::text::pg_catalog.timestamptz AS early
+    $2::text IS NULL OR a.backend_start IS NULL OR a.backend_start <= $2::text::pg_catalog.timestamptz AS early,
+    a.backend_xid IS NOT NULL AS wrote
   FROM pg_catalog.pg_stat_activity a
   WHERE a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid()
     AND coalesce(a.backend_type, '') NOT IN ('walsender', 'autovacuum worker', 'parallel worker')

@@ -75,7 +75,7 @@ WITH RECURSIVE rel AS MATERIALIZED (
 ), fn AS MATERIALIZED (
   SELECT p.oid, p.proowner AS owner, n.oid AS nsp, pg_catalog.format('%I.%I', n.nspname, p.proname) AS shown
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-  WHERE p.prosecdef AND p.provolatile = 'v' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+  WHERE p.prosecdef AND (p.provolatile = 'v' OR p.prolang <> (SELECT l.oid FROM pg_catalog.pg_language l WHERE l.lanname = 'sql')) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     AND p.prorettype NOT IN ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
       WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')
@@ -94,7 +94,7 @@ WITH RECURSIVE rel AS MATERIALIZED (
   FROM pg_catalog.pg_roles r, pg_catalog.pg_database d WHERE r.rolname = current_user AND d.datname = pg_catalog.current_database()
 ), login AS MATERIALIZED (
   SELECT r.oid, r.rolname, r.rolsuper, r.rolcreaterole, r.rolreplication, r.oid = me.oid AS me,
-    r.rolcanlogin AND r.rolconnlimit <> 0 AND pg_catalog.has_database_privilege(r.oid, me.db, 'CONNECT') AS logs_in,
+    r.rolcanlogin AND (r.rolsuper OR r.rolconnlimit <> 0) AND pg_catalog.has_database_privilege(r.oid, me.db, 'CONNECT') AS logs_in,
     me.rolsuper OR r.oid = me.oid OR me.rolcreaterole AND NOT r.rolsuper AND {admin} AS may_set,
     me.rolsuper OR me.rolcreaterole AND NOT r.rolsuper AND {admin} AS may_alter,
     me.rolsuper OR NOT r.rolsuper AND (pg_catalog.pg_has_role(r.oid, 'USAGE') OR pg_catalog.pg_has_role('pg_signal_backend', 'USAGE')) AS may_end

@@ -416,6 +416,63 @@ async fn the_roles_of_the_freeze_are_proved() {
     assert!(line.contains("1 roles cannot write, 1 of them cannot log in"), "{line}");
 }
 
+/// No limit of connections holds a superuser back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_superuser_without_connections_logs_in() {
+    let services = services(env());
+    // Its own: a superuser is a writer to every other test's database.
+    let cluster = Cluster::start(&[]);
+    let admin = cluster.client("postgres").await;
+    let sql = "CREATE ROLE root SUPERUSER LOGIN PASSWORD 'root-pw-1' CONNECTION LIMIT 0; CREATE TABLE t (note text)";
+    admin.batch_execute(sql).await.unwrap();
+    let url = format!("postgres://root:root-pw-1@127.0.0.1:{}/postgres", cluster.port);
+    client(&url).await.batch_execute(WRITE).await.unwrap();
+    let check = frozen(&services, &cluster.url("postgres"), "roles = ['root']");
+    let said = not_yet(check.as_ref()).await;
+    assert!(said.contains("role root (superuser"), "{said}");
+}
+
+/// What is called from a function that is `STABLE` writes all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stable_function_in_front_of_one_that_writes_makes_writers() {
+    let services = services(env());
+    let database = database("stable").await;
+    let api = database.role("api", "").await;
+    database
+        .sql(&format!(
+            "CREATE TABLE log (t text); CREATE FUNCTION add_log() RETURNS void LANGUAGE sql AS 'INSERT INTO log VALUES (1)';
+             CREATE FUNCTION front() RETURNS int STABLE LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN PERFORM add_log(); RETURN 1; END';
+             REVOKE ALL ON FUNCTION add_log FROM PUBLIC; GRANT USAGE ON SCHEMA public TO {}",
+            api.name
+        ))
+        .await;
+    client(&database.url_of(&api)).await.batch_execute("SELECT front()").await.unwrap();
+    assert_eq!(count(&database, "SELECT count(*) FROM log").await, 1);
+    let check = frozen(&services, &database.url(), &format!("roles = ['{}']", api.name));
+    let said = not_yet(check.as_ref()).await;
+    assert!(said.contains(&format!("role {} (through public.front, by the catalog) writes", api.name)), "{said}");
+}
+
+/// A transaction that has written commits, though its role may not write any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_has_written_is_a_writer() {
+    let services = services(env());
+    let database = database("frozen_open").await;
+    let (app, batch) = (database.role("app", "").await, database.role("batch", "").await);
+    database.sql(&format!("CREATE TABLE t (note text); GRANT INSERT ON t TO {}, PUBLIC", app.name)).await;
+    let open = client(&format!("{}?application_name=nightly", database.url_of(&batch))).await;
+    open.batch_execute(&format!("BEGIN; {WRITE}")).await.unwrap();
+    database.sql(&format!("REVOKE INSERT ON t FROM {}, PUBLIC", app.name)).await;
+    let roles = format!("strength = 'revoke'\nroles = ['{}', '{}']", app.name, batch.name);
+    let check = frozen(&services, &database.url(), &roles);
+    let said = not_yet(check.as_ref()).await;
+    assert!(said.contains("1 can still write: session pid") && said.contains("nightly"), "{said}");
+    assert!(said.contains("with uncommitted writes, since "), "{said}");
+    open.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(count(&database, "SELECT count(*) FROM t").await, 1);
+    green(check.as_ref()).await;
+}
+
 #[tokio::test]
 async fn bad_parameters() {
     let services = services(env());
