@@ -34,13 +34,14 @@ where the source stands, without margin. Near its end the margin gives way. A se
 refused by name (`except` leaves some out); one that only the target has is compared with its rows.
 
 What hurts people: logical replication does not carry sequences, in either direction, so that the first insert at the new side fails with
-a duplicate key. `max(column)` without an index reads the whole table. Set them after the writes are frozen: a source that goes
+a duplicate key. `max(column)` without an index reads the whole table; a role from which row security hides some rows is
+refused, since a number among them would be drawn again. Set them after the writes are frozen: a source that goes
 on moves on (the margin is for that, and for values that sessions keep in reserve, `CACHE`).
 
 Restore sets back what it set, where nobody has drawn a value since; else it refuses before it touches any: a value that was drawn
 may be in a row, and would be drawn again. `setval` is not in a transaction: killed in the middle, some are set; doing it again does the rest.
 
-Needs: to read the sequences on both sides, and `UPDATE` on the target's.
+Needs: to read the sequences on both sides, and `UPDATE` on the target's and `SELECT` on the columns that draw from them.
 
 <https://www.postgresql.org/docs/current/functions-sequence.html>,
 <https://www.postgresql.org/docs/current/logical-replication-restrictions.html>",

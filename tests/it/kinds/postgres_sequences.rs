@@ -173,6 +173,36 @@ async fn a_source_that_goes_on_does_not_stand_in_the_way_back() {
     assert_eq!(stands(&target).await, before, "not as it was");
 }
 
+/// Rows that the role does not see, and numbers that are none: neither is a reason to set too little.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_greatest_number_is_that_of_all_rows() {
+    let services = services(env());
+    let (source, target) = both("seq_rows").await;
+    target.sql("INSERT INTO s.by_default VALUES (501, 7000, 'x'), (502, 'NaN', 'x'), (503, 'Infinity', 'x')").await;
+    let captured = done(acting(&services, &source, &target, "").as_ref()).await;
+    assert_eq!(stands(&target).await[2], (7000, true), "{captured}");
+    target.sql("INSERT INTO s.by_default VALUES (504, 1e50, 'x')").await;
+    let looks = check(KIND, &text(&source, &target, ""), &services);
+    let failure = looks.check(&attempt().cx).await.expect_err("green");
+    assert!(failure.message.contains("s.by_default.n has a number beyond any sequence"), "{failure:?}");
+    target.sql("DELETE FROM s.by_default WHERE id = 504").await;
+
+    let setter = target.role("setter", "").await;
+    let hidden = format!(
+        "INSERT INTO s.serial VALUES (90000); GRANT USAGE ON SCHEMA s TO {0}; GRANT ALL ON ALL SEQUENCES IN SCHEMA s TO {0};
+         GRANT SELECT ON ALL TABLES IN SCHEMA s TO {0}; ALTER TABLE s.serial ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+         CREATE POLICY part ON s.serial USING (id < 60)",
+        setter.name
+    );
+    target.sql(&hidden).await;
+    let by = format!("source = '{}'\ntarget = '{}'", source.url(), target.url_of(&setter));
+    let failure = action(KIND, &by, &services).capture(&attempt().cx).await.unwrap_err();
+    assert!(failure.class == Class::Denied && failure.message.contains("row-level security"), "{failure:?}");
+    target.sql(&format!("ALTER ROLE {} BYPASSRLS", setter.name)).await;
+    done(action(KIND, &by, &services).as_ref()).await;
+    assert_eq!(stands(&target).await[0], (90000, true));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_short_it_says_what_is_known() {
     let services = services(env());
