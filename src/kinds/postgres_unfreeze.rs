@@ -36,7 +36,8 @@ Opens `database` for writes: usually the point of no return (`no_return = true`)
 
 - A new side that was guarded until now: every `default_transaction_read_only = on` kept for the database, and for roles in it, is
   reset; a role of `roles` whose own setting says read-only everywhere gets `off` in this database; one that cannot log in may again.
-- With `freeze` (the step of a `postgres.freeze` of the same database): exactly what that took is put back.
+- With `freeze` (the step of a `postgres.freeze` of the same database): exactly what that took is put back, to tables that were renamed
+  meanwhile, too. A table, column or role that is gone is named.
 
 All of it is one transaction, and before its commit a canary is tried as each of `roles` (left out: every role that may write by its
 grants, superusers apart): an `INSERT`, `DELETE` or `UPDATE` of no row, rolled back. If one could not write, nothing is changed.
@@ -246,12 +247,15 @@ impl Action for Opens {
             // Anew: how our own sessions begin has changed, too.
             let session = self.session(cx).await.map_err(opened)?;
             self.proved(&session, &limits, &release).await.map_err(opened)?;
+            let now = release.switch.missing(&session, Way::Forth).await.map_err(opened)?;
             session.close().await;
+            let gone = words::named(release.gone.iter().cloned().chain(now.foreign), 3);
+            let gone = gone.map_or_else(String::new, |named| format!("; not put back: {named}"));
             let ended_line = ended.as_ref().map_or_else(String::new, |ended| format!("; {}", ended.shown()));
             let untried =
                 words::named(untried, 3).map_or_else(String::new, |named| format!("; by the catalog only: {named}"));
             let line = format!(
-                "database {} takes writes of {}{ended_line}{untried}",
+                "database {} takes writes of {}{ended_line}{untried}{gone}",
                 release.switch.database,
                 freeze::few(&release.roles)
             );

@@ -5,7 +5,7 @@
 //! each entry by its grantor. That happens within one transaction, so nobody sees it half done.
 //! (<https://www.postgresql.org/docs/current/ddl-priv.html>)
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,9 @@ pub struct Entry {
 /// The grants on a table, view or sequence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grants {
+    /// Its identity, which no `RENAME` changes; 0 where nobody kept it.
+    #[serde(default)]
+    pub oid: u32,
     /// Its schema.
     pub schema: String,
     /// Its name.
@@ -54,7 +57,7 @@ const ENTRIES: &str = "(SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_buil
 
 const GRANTS: &str = "\
 SELECT coalesce(pg_catalog.json_agg(x ORDER BY x.schema, x.name), '[]')::text FROM (
-  SELECT n.nspname AS schema, c.relname AS name, c.relkind = 'S' AS sequence,
+  SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind = 'S' AS sequence,
     pg_catalog.pg_get_userbyid(c.relowner) AS owner, c.relacl IS NULL AS unset, {entries} AS entries,
     (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(t.attname, {columns}) ORDER BY t.attnum), '[]')
       FROM pg_catalog.pg_attribute t WHERE t.attrelid = c.oid AND t.attacl IS NOT NULL AND NOT t.attisdropped) AS columns
@@ -74,6 +77,62 @@ pub async fn grants(session: &Session) -> Result<Vec<Grants>, Failure> {
     read(session, &GRANTS.replace("{entries}", &whole).replace("{columns}", &columns), &[]).await
 }
 
+/// What grants name and is still at the server.
+#[derive(Debug, Deserialize)]
+pub struct There {
+    roles: BTreeSet<String>,
+    columns: BTreeSet<(String, String, String)>,
+}
+
+/// Reads which roles there are, and which columns of the given names.
+///
+/// # Errors
+/// As [`Session::row`].
+pub async fn there(session: &Session, columns: &[&str]) -> Result<There, Failure> {
+    let sql = "SELECT pg_catalog.json_build_object(
+          'roles', (SELECT pg_catalog.json_agg(r.rolname) FROM pg_catalog.pg_roles r),
+          'columns', (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, c.relname, a.attname)), '[]')
+            FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+            WHERE a.attname::text = ANY ($1::text[]) AND a.attnum > 0 AND NOT a.attisdropped))::text";
+    read(session, sql, &[&columns]).await
+}
+
+impl There {
+    /// There is a role of the name.
+    #[must_use]
+    pub fn has(&self, role: &str) -> bool {
+        self.roles.contains(role)
+    }
+
+    /// Grants without those by or to roles that are gone, and on columns that are; what is gone is told in `gone`.
+    #[must_use]
+    pub fn only(&self, grants: Grants, gone: &mut BTreeSet<String>) -> Grants {
+        let before = grants.clone();
+        let mut left = grants;
+        let mut is_there = |entry: &Entry| {
+            let roles = [entry.to.as_ref(), Some(&entry.by)].into_iter().flatten();
+            let missing: Vec<String> =
+                roles.filter(|role| !self.has(role)).map(|role| format!("role {role} is gone")).collect();
+            let all = missing.is_empty();
+            gone.extend(missing);
+            all
+        };
+        left.entries.retain(&mut is_there);
+        for (_, entries) in &mut left.columns {
+            entries.retain(&mut is_there);
+        }
+        left.columns.retain(|(column, entries)| {
+            let there = self.columns.contains(&(before.schema.clone(), before.name.clone(), column.clone()));
+            if !there {
+                gone.insert(format!("column {}.{column} is gone", before.shown()));
+            }
+            there && !entries.is_empty()
+        });
+        if left == before { before } else { left.held() }
+    }
+}
+
 impl Grants {
     /// `shop.orders`.
     #[must_use]
@@ -85,6 +144,29 @@ impl Grants {
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         self.schema == other.schema && self.name == other.name && self.sequence == other.sequence
+    }
+
+    /// The same object as others have it: by its identity, whatever it is called by now, else by its name.
+    #[must_use]
+    pub fn among<'a>(&self, all: &'a [Self]) -> Option<&'a Self> {
+        let same = |one: &&Self| self.oid != 0 && one.oid == self.oid && one.sequence == self.sequence;
+        all.iter().find(same).or_else(|| all.iter().find(|one| one.is(self)))
+    }
+
+    /// These grants, on the object as it is called now.
+    #[must_use]
+    pub fn named_as(&self, now: &Self) -> Self {
+        Self { oid: now.oid, schema: now.schema.clone(), name: now.name.clone(), ..self.clone() }
+    }
+
+    /// Only what its grantors may still grant.
+    fn held(mut self) -> Self {
+        self.entries = held(&self.owner, &[], self.entries);
+        for (_, entries) in &mut self.columns {
+            *entries = held(&self.owner, &self.entries, std::mem::take(entries));
+        }
+        self.columns.retain(|(_, entries)| !entries.is_empty());
+        self
     }
 
     /// The same grants in the same order; whether they were ever written out is no difference.
@@ -106,12 +188,8 @@ impl Grants {
                 .map(|e| Entry { may: e.may.iter().filter(|w| keeps(e, w)).cloned().collect(), ..e.clone() });
             kept.filter(|e| !e.may.is_empty()).collect()
         };
-        let mut left = Self { unset: false, entries: strip(&self.entries), ..self.clone() };
-        left.entries = held(&self.owner, &[], left.entries);
-        left.columns =
-            self.columns.iter().map(|(c, e)| (c.clone(), held(&self.owner, &left.entries, strip(e)))).collect();
-        left.columns.retain(|(_, entries)| !entries.is_empty());
-        left
+        let columns = self.columns.iter().map(|(column, entries)| (column.clone(), strip(entries))).collect();
+        Self { unset: false, entries: strip(&self.entries), columns, ..self.clone() }.held()
     }
 
     /// These grants, and what `now` has beyond `before`: what others granted in between stays.
@@ -233,7 +311,7 @@ mod tests {
 
     fn grants(entries: Vec<Entry>) -> Grants {
         let (schema, name, owner) = ("s".into(), "t".into(), "o".into());
-        Grants { schema, name, owner, sequence: false, unset: false, entries, columns: Vec::new() }
+        Grants { oid: 0, schema, name, owner, sequence: false, unset: false, entries, columns: Vec::new() }
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub struct Release {
     pub switch: Switch,
     /// Who has to be able to write then.
     pub roles: Vec<String>,
+    /// Tables and sequences that the freeze took something from and that are gone, in words.
+    #[serde(default)]
+    pub gone: Vec<String>,
 }
 
 /// Plans to open it for the named roles, or for all whom a privilege lets write; with a freeze, by putting back what that
@@ -54,13 +57,14 @@ pub async fn plan(session: &Session, named: &[String], freeze: Option<&Freeze>) 
         grants: Vec::new(),
     };
     let logins = logins(session).await?;
+    let mut gone = Vec::new();
     if let Some(freeze) = freeze {
         if freeze.switch.database != switch.database {
             let words =
                 format!("the freeze was of database {}, this one is {}", freeze.switch.database, switch.database);
             return Err(Failure::new(Class::Misconfigured, words));
         }
-        put_back(session, freeze, &kept, &logins, &mut switch).await?;
+        gone = put_back(session, freeze, &kept, &logins, &mut switch).await?;
     } else {
         switch.settings =
             defaults(&kept, if named.is_empty() { named } else { &names }, files_say_read_only(session, &kept));
@@ -75,7 +79,7 @@ pub async fn plan(session: &Session, named: &[String], freeze: Option<&Freeze>) 
         .hint("grant the application's role what it needs, or name it in `roles`"));
     }
     switch.roles = meant.iter().filter(|one| one.may_end).map(|one| one.role.clone()).collect();
-    Ok(Release { switch, roles: names })
+    Ok(Release { switch, roles: names, gone })
 }
 
 async fn logins(session: &Session) -> Result<BTreeMap<String, bool>, Failure> {
@@ -113,13 +117,14 @@ fn defaults(kept: &[Kept], named: &[String], files: bool) -> Vec<SettingChange> 
     changes
 }
 
+/// Plans to put back what a freeze took; answers with what is gone.
 async fn put_back(
     session: &Session,
     freeze: &Freeze,
     kept: &[Kept],
     logins: &BTreeMap<String, bool>,
     switch: &mut Switch,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     let was = &freeze.switch;
     switch.settings = was.settings.iter().map(|one| change(kept, one.role.as_deref(), one.before.clone())).collect();
     switch.logins = was
@@ -131,18 +136,20 @@ async fn put_back(
             after: one.before,
         })
         .collect();
+    let mut gone = Vec::new();
     if !was.grants.is_empty() {
         let all = grants(session).await?;
-        switch.grants = was
-            .grants
-            .iter()
-            .filter_map(|one| {
-                let now = all.iter().find(|now| now.is(&one.before))?;
-                Some(GrantChange { before: now.clone(), after: one.before.keeping(&one.after, now) })
-            })
-            .collect();
+        for one in &was.grants {
+            match one.before.among(&all) {
+                Some(now) => switch.grants.push(GrantChange {
+                    before: now.clone(),
+                    after: one.before.keeping(&one.after, now).named_as(now),
+                }),
+                None => gone.push(format!("{} is gone", one.before.shown())),
+            }
+        }
     }
-    Ok(())
+    Ok(gone)
 }
 
 /// Whether the server's own files say read-only, as far as our own session shows it: nothing nearer says anything for

@@ -1,13 +1,13 @@
 //! A switch of who may write: what is to change, as it was and as it shall be, so that it can be thrown either way,
 //! looked at, and put back exactly. All of it changes in one transaction.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     Session,
-    grants::{self, Grants},
+    grants::{self, Grants, There},
     quoted,
     settings::{self, Kept},
 };
@@ -82,8 +82,8 @@ pub struct Missing {
     pub sql: String,
     /// What differs, in words.
     pub words: Vec<String>,
-    /// What others changed since, and is left as it is.
-    pub foreign: Vec<String>,
+    /// What others changed since, and is left as it is; what is gone.
+    pub foreign: BTreeSet<String>,
 }
 
 impl Switch {
@@ -101,20 +101,27 @@ impl Switch {
     /// As [`Session::row`].
     pub async fn missing(&self, session: &Session, way: Way) -> Result<Missing, Failure> {
         let mut missing = Missing::default();
+        let columns = self.grants.iter().flat_map(|one| one.before.columns.iter().chain(&one.after.columns));
+        let columns: BTreeSet<&str> = columns.map(|(column, _)| column.as_str()).collect();
+        let there = grants::there(session, &columns.into_iter().collect::<Vec<_>>()).await?;
         if !self.settings.is_empty() {
-            self.settings_missing(&settings::kept(session).await?, way, &mut missing);
+            self.settings_missing(&settings::kept(session).await?, &there, way, &mut missing);
         }
         if !self.logins.is_empty() {
-            self.logins_missing(session, way, &mut missing).await?;
+            self.logins_missing(session, &there, way, &mut missing).await?;
         }
         if !self.grants.is_empty() {
-            self.grants_missing(&grants::grants(session).await?, way, &mut missing);
+            self.grants_missing(&grants::grants(session).await?, &there, way, &mut missing);
         }
         Ok(missing)
     }
 
-    fn settings_missing(&self, kept: &[Kept], way: Way, missing: &mut Missing) {
+    fn settings_missing(&self, kept: &[Kept], there: &There, way: Way, missing: &mut Missing) {
         for one in &self.settings {
+            if let Some(role) = one.role.as_ref().filter(|role| !there.has(role)) {
+                missing.foreign.insert(format!("role {role} is gone"));
+                continue;
+            }
             let whose = one.role.as_deref().map_or_else(|| "the database".to_owned(), |role| format!("role {role}"));
             let now = settings::of(kept, one.role.as_deref(), true);
             let value = now.and_then(Kept::value);
@@ -134,17 +141,27 @@ impl Switch {
                 config.iter().filter(other).cloned().collect::<Vec<_>>()
             };
             if others(now.map_or(&[], |kept| &kept.config)) != others(&one.config) {
-                missing.foreign.push(format!("other settings of {whose}"));
+                missing.foreign.insert(format!("other settings of {whose}"));
             }
         }
     }
 
-    async fn logins_missing(&self, session: &Session, way: Way, missing: &mut Missing) -> Result<(), Failure> {
+    async fn logins_missing(
+        &self,
+        session: &Session,
+        there: &There,
+        way: Way,
+        missing: &mut Missing,
+    ) -> Result<(), Failure> {
         let names: Vec<String> = self.logins.iter().map(|one| one.role.clone()).collect();
         let sql = "SELECT coalesce(pg_catalog.json_agg(r.rolname), '[]')::text FROM pg_catalog.pg_roles r
             WHERE r.rolcanlogin AND r.rolname::text = ANY ($1::text[])";
         let can: Vec<String> = super::read::read(session, sql, &[&names]).await?;
         for one in &self.logins {
+            if !there.has(&one.role) {
+                missing.foreign.insert(format!("role {} is gone", one.role));
+                continue;
+            }
             let wanted = if way == Way::Forth { one.after } else { one.before };
             if can.contains(&one.role) != wanted {
                 let word = if wanted { "LOGIN" } else { "NOLOGIN" };
@@ -155,19 +172,20 @@ impl Switch {
         Ok(())
     }
 
-    fn grants_missing(&self, all: &[Grants], way: Way, missing: &mut Missing) {
+    fn grants_missing(&self, all: &[Grants], there: &There, way: Way, missing: &mut Missing) {
         for one in &self.grants {
             let (from, to) = if way == Way::Forth { (&one.before, &one.after) } else { (&one.after, &one.before) };
-            let Some(now) = all.iter().find(|now| now.is(to)) else {
-                missing.foreign.push(format!("{} is gone", to.shown()));
+            let Some(now) = to.among(all) else {
+                missing.foreign.insert(format!("{} is gone", to.shown()));
                 continue;
             };
+            let to = there.only(to.named_as(now), &mut missing.foreign);
             let wanted = to.keeping(from, now);
-            if now.agrees(to) {
+            if now.agrees(&to) {
                 continue;
             }
-            if !wanted.agrees(to) {
-                missing.foreign.push(format!("grants on {} that others made", to.shown()));
+            if !wanted.agrees(&to) {
+                missing.foreign.insert(format!("grants on {} that others made", to.shown()));
             }
             if !now.agrees(&wanted) {
                 missing.sql += &Grants { owner: now.owner.clone(), ..wanted }.rebuild(now);

@@ -463,6 +463,77 @@ async fn found_done_it_knows_who_is_older() {
     assert!(look(Json::Null, None).await.unwrap_err().message.contains("has not said when it froze"));
 }
 
+/// Whoever writes by what `PUBLIC` may loses it with the roles that are named, and what it has begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_wrote_by_what_all_may_commits_no_more() {
+    let services = services(env());
+    let database = database("freeze_public").await;
+    let (app, batch) = (database.role("app", "").await, database.role("batch", "").await);
+    let quiet = database.role("quiet", "").await;
+    database.sql(&format!("CREATE TABLE t (note text); GRANT INSERT ON t TO {}, PUBLIC", app.name)).await;
+    let write = "INSERT INTO t VALUES ('x')";
+    let (open, idle) = (client(&database.url_of(&batch)).await, client(&database.url_of(&quiet)).await);
+    open.batch_execute(&format!("BEGIN; {write}")).await.unwrap();
+    idle.batch_execute(write).await.unwrap();
+    let text = format!("database = '{}'\nstrength = 'revoke'\nroles = ['{}']", database.url(), app.name);
+    let freeze = action(KIND, &text, &services);
+    let attempt = attempt();
+    let captured = freeze.capture(&attempt.cx).await.unwrap();
+    // Killed between its commit and the end of the sessions.
+    let revoke = format!("REVOKE INSERT ON t FROM {}, PUBLIC", app.name);
+    database.sql(&revoke).await;
+    let found = freeze.probe(&attempt.cx, &captured, false).await.unwrap();
+    assert!(matches!(&found, Finding::Unclear { line } if line.contains(&batch.name)), "{found:?}");
+    let told = freeze.apply(&attempt.cx, &captured).await.unwrap();
+    let ended = "of others who lost their privilege: ended 1 session: pid ";
+    assert!(told.line.contains(ended) && told.line.contains(&batch.name), "{}", told.line);
+    assert!(!told.line.contains(&format!("{} (not named", batch.name)), "{}", told.line);
+    assert!(open.batch_execute("COMMIT").await.is_err(), "it was committed");
+    assert_eq!(refused(&idle, write).await, "42501");
+    let found = freeze.probe(&attempt.cx, &captured, false).await.unwrap();
+    assert!(matches!(found, Finding::Done(_)), "{found:?}");
+    freeze.restore(&attempt.cx, &captured).await.unwrap();
+    idle.batch_execute(write).await.unwrap();
+}
+
+/// Roles and columns that were dropped meanwhile are named and hold nothing else up; a renamed table is the same table.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_gone_meanwhile_is_left_out_and_named() {
+    let services = services(env());
+    for strength in ["default", "revoke", "nologin"] {
+        let database = database("freeze_gone").await;
+        let (app, other) = (database.role("app", "").await, database.role("temp", "").await);
+        let (a, d) = (&app.name, &other.name);
+        database
+            .sql(&format!(
+                "CREATE TABLE t (a int, b int); CREATE TABLE u (a int); GRANT INSERT, UPDATE ON t TO {a} WITH GRANT OPTION;
+                 GRANT INSERT ON t TO {d} WITH GRANT OPTION; GRANT UPDATE (a, b) ON t TO {d}; GRANT UPDATE (b) ON t TO {a};
+                 GRANT DELETE ON u TO {a}; SET ROLE {d}; GRANT INSERT ON t TO {a}; RESET ROLE;
+                 ALTER ROLE {d} IN DATABASE \"{}\" SET default_transaction_read_only = off",
+                database.name
+            ))
+            .await;
+        let text = format!("database = '{}'\nstrength = '{strength}'\nroles = ['{a}', '{d}']", database.url());
+        let freeze = action(KIND, &text, &services);
+        let captured = done(freeze.as_ref()).await;
+        let drop = format!(
+            "SET default_transaction_read_only = off; DROP OWNED BY {d}; DROP ROLE {d}; ALTER TABLE t DROP b; ALTER TABLE u RENAME TO u2"
+        );
+        database.sql(&drop).await;
+        let told = freeze.restore(&attempt().cx, &captured).await.unwrap();
+        assert!(told.line.contains(&format!("role {d} is gone")), "{strength}: {}", told.line);
+        assert_eq!(told.line.contains("column public.t.b is gone"), strength == "revoke", "{}", told.line);
+        let found = freeze.probe(&attempt().cx, &captured, true).await.unwrap();
+        assert!(matches!(found, Finding::Done(_)), "{found:?}");
+        let writes = "INSERT INTO t VALUES (1); UPDATE t SET a = 2; DELETE FROM u2 WHERE false";
+        client(&database.url_of(&app))
+            .await
+            .batch_execute(writes)
+            .await
+            .unwrap_or_else(|e| panic!("{strength}: {e:?}"));
+    }
+}
+
 #[tokio::test]
 async fn bad_parameters() {
     let services = services(env());

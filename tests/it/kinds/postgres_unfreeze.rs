@@ -15,7 +15,7 @@ use super::{
     postgres_replication_lag::replicating,
 };
 use crate::{
-    postgres::client,
+    postgres::{client, database},
     proxy::{Proxy, Way},
 };
 
@@ -98,6 +98,35 @@ async fn a_freeze_is_taken_back() {
     let opens = open(&services, &shop.database.url(), "freeze = 'freeze'");
     let failure = opens.capture(&attempt().cx).await.unwrap_err();
     assert!(failure.message.contains("step freeze has not captured"), "{failure:?}");
+}
+
+/// A table that was renamed is put back under its new name; one that is gone is named, with a role that is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renamed_table_is_put_back_and_a_gone_one_named() {
+    let services = services(env());
+    let database = database("unfreeze_name").await;
+    let (app, temp) = (database.role("app", "").await, database.role("temp", "").await);
+    let (a, d) = (&app.name, &temp.name);
+    let tables = format!(
+        "CREATE TABLE t (a int); CREATE TABLE u (a int); CREATE TABLE v (a int); GRANT INSERT ON t, u, v TO {a}; GRANT INSERT ON t TO {d}"
+    );
+    database.sql(&tables).await;
+    let text = format!("database = '{}'\nstrength = 'revoke'\nroles = ['{a}', '{d}']", database.url());
+    let captured = done(action("postgres.freeze", &text, &services).as_ref()).await;
+    database.sql(&format!("ALTER TABLE u RENAME TO u2; DROP TABLE v; DROP OWNED BY {d}; DROP ROLE {d}")).await;
+    let opens = open(&services, &database.url(), "freeze = 'freeze'");
+    let prior = Prior { captured, evidence: Json::Null, by_hand: None };
+    let after = attempt_of(Duration::from_secs(30), BTreeMap::from([("freeze", prior)]));
+    let captured = opens.capture(&after.cx).await.unwrap();
+    let told = opens.apply(&after.cx, &captured).await.unwrap();
+    let gone = format!("not put back: public.v is gone, role {d} is gone");
+    assert!(told.line.contains(&gone), "{}", told.line);
+    let writes = "INSERT INTO t VALUES (1); INSERT INTO u2 VALUES (1)";
+    client(&database.url_of(&app)).await.batch_execute(writes).await.unwrap();
+    // Guarded again after one more change of the name.
+    database.sql("ALTER TABLE u2 RENAME TO u3").await;
+    opens.restore(&after.cx, &captured).await.unwrap();
+    assert_eq!(refused(&client(&database.url_of(&app)).await, "INSERT INTO u3 VALUES (1)").await, "42501");
 }
 
 /// If one of them could not write then, nothing is changed at all.
