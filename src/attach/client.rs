@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const AGAIN: Duration = Duration::from_millis(100);
 /// How long an answer may take: the run itself gives up on a slow disk a little earlier.
 const ANSWER: Duration = Duration::from_secs(70);
+/// How long an answer may take that only shows how things are: what is on disk can be shown instead.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Why nobody answers.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +76,8 @@ pub struct Attached<'d> {
     dir: &'d RunDir,
     from: String,
     stream: BufReader<UnixStream>,
+    /// How long an answer may take.
+    patience: Duration,
 }
 
 /// What is known of a run through its socket.
@@ -113,7 +117,13 @@ impl<'d> Attached<'d> {
         if peer != geteuid().as_raw() {
             return Err(ConnectError::Foreign(peer));
         }
-        Ok(Self { dir, from: from.to_owned(), stream: BufReader::new(stream) })
+        Ok(Self { dir, from: from.to_owned(), stream: BufReader::new(stream), patience: ANSWER })
+    }
+
+    /// For a look only: a run that does not answer within seconds is not waited for.
+    #[must_use]
+    pub fn looking(self) -> Self {
+        Self { patience: LOOK, ..self }
     }
 
     /// The run.
@@ -165,7 +175,8 @@ impl<'d> Attached<'d> {
                 Answer::Error { code: ErrorCode::Busy, .. } if Instant::now() < until => {
                     tokio::time::sleep(AGAIN).await;
                     let again = Self::connect(self.dir, &self.from).await;
-                    *self = again.map_err(|error| AskError::Lost(io::Error::other(error.to_string())))?;
+                    let again = again.map_err(|error| AskError::Lost(io::Error::other(error.to_string())))?;
+                    *self = Self { patience: self.patience, ..again };
                 }
                 Answer::Error { code, say } => return Err(AskError::Error { code, say: clean_line(&say, 400) }),
                 Answer::Refused { code, say } => return Err(AskError::Refused { code, say: clean_line(&say, 400) }),
@@ -178,7 +189,7 @@ impl<'d> Attached<'d> {
         let asked = Asked { v: VERSION, run: self.run().clone(), from: self.from.clone(), ask };
         let mut line = serde_json::to_vec(&asked).map_err(|e| AskError::Garbled(e.to_string()))?;
         line.push(b'\n');
-        let until = Instant::now() + ANSWER;
+        let until = Instant::now() + self.patience;
         let late = |_| AskError::Lost(io::ErrorKind::TimedOut.into());
         // A full house answers before it is asked and hangs up: what it said is read all the same.
         let written = timeout_at(until, self.stream.get_mut().write_all(&line)).await.map_err(late)?;

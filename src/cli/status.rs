@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use chrono::Utc;
 use serde_json::{Value as Json, json};
 
 use super::{
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     attach::Mirror,
     base::Stamp,
-    board::{Ask, Board, Face, StopAsk, ending_words, hold_words},
+    board::{Ask, Board, Face, StopAsk, ending_words, hold_words, spoken},
     plain,
     run::{AttemptRun, Leg, RunState, StepOutline, StepState, Timing},
 };
@@ -37,6 +38,7 @@ pub(super) struct Args {
 /// A run as it stands.
 struct Standing {
     state: RunState,
+    /// By the run's own clocks, where it says so itself; else the last record, and the time since then unless it is over.
     now: Stamp,
     /// Who drives it.
     driver: Option<String>,
@@ -50,7 +52,8 @@ pub(super) fn run(args: Args, state: Option<&Path>) -> Outcome {
     let line = Line::to(&state_dir(state)?, &args.run)?;
     let mut exit = Exit::Done;
     let mirror = waiting(async {
-        let Some(mut attached) = line.reach().await? else { return Ok(None) };
+        let Some(attached) = line.reach().await? else { return Ok(None) };
+        let mut attached = attached.looking();
         let mut mirror = Mirror::default();
         attached.catch_up(&mut mirror, 1).await.map_err(|error| super::attached::problem(&error))?;
         Ok(Some(mirror))
@@ -68,12 +71,20 @@ pub(super) fn run(args: Args, state: Option<&Path>) -> Outcome {
                 say(&verdict(&loaded));
                 exit = Exit::Damaged;
             }
-            let Some(now) = state.last else { return Err(never_began(&line.run, &loaded)) };
+            let Some(last) = state.last else { return Err(never_began(&line.run, &loaded)) };
+            // What stands behind the damage may have ended it.
+            let now = if state.ended.is_some() || loaded.damage.is_some() { last } else { later(last) };
             Standing { state, now, driver, live: false, damaged: loaded.damage.is_some() }
         }
     };
     print(&if args.json { format!("{:#}\n", standing.json()) } else { standing.text() })?;
     Ok(exit)
+}
+
+/// The moment that it is now, by the clocks of a record; never before it.
+fn later(last: Stamp) -> Stamp {
+    let since = (Utc::now() - last.at).to_std().unwrap_or_default();
+    Stamp::new(last.at + since, last.elapsed.after(since))
 }
 
 impl Standing {
@@ -83,14 +94,19 @@ impl Standing {
 
     fn text(&self) -> String {
         let run = self.run();
+        let face = face();
+        let last = self.state.last.unwrap_or(self.now);
+        let (since, ago) = (face.clock(last), spoken(self.now - last));
+        let is = if self.state.hold.is_some() { "held" } else { "not over" };
         let mut text = match (self.state.ended, &self.driver) {
             (Some(ending), _) => format!("Run {run} is over: {}.\n", ending_words(ending, &self.state)),
             (None, Some(driver)) if self.live => format!("Run {run}, driven by {driver}.\n"),
-            (None, Some(driver)) => format!("Run {run}, driven by {driver}, which does not answer.\n"),
+            (None, Some(driver)) => {
+                format!("Run {run}, driven by {driver}, which does not answer; last record {since} ({ago} ago).\n")
+            }
             (None, None) if self.damaged => format!("Run {run} is damaged and nobody drives it.\n"),
-            (None, None) => format!("Run {run} is held and nobody drives it: gonogo resume {run}\n"),
+            (None, None) => format!("Run {run} is {is}, nobody drives it since {since} ({ago}): gonogo resume {run}\n"),
         };
-        let face = face();
         let board = Board::of(&self.state, self.now, &face);
         let lines = match self.left() {
             true => plain::standing(board.header).into_iter().chain([self.doubts(&face)]).collect(),
@@ -213,6 +229,8 @@ impl Standing {
         let held = state.hold.as_ref().filter(|_| state.ended.is_none());
         let held = held.map(|hold| json!({ "why": hold_words(state, hold), "by": hold.by, "since": hold.since.at }));
         let timing = Timing::of(state, now);
+        // The plan may have been given up.
+        let on_plan = !board.header.lateness.text.is_empty();
         json!({
             "run": state.run,
             "runbook": outline.map(|outline| &outline.runbook),
@@ -224,12 +242,13 @@ impl Standing {
             "driver": self.driver,
             "live": self.live,
             "opened": state.opened.map(|opened| opened.at),
+            "last": state.last.map(|last| last.at),
             "now": now.at,
             "ended": state.ended,
             "held": held,
             "steps": { "settled": board.header.done, "all": board.header.steps },
-            "late_ms": timing.as_ref().map(|timing| timing.forecast.late_ms),
-            "rollback": timing.as_ref().map(|timing| timing.bar.state.word()),
+            "late_ms": timing.as_ref().filter(|_| on_plan).map(|timing| timing.forecast.late_ms),
+            "rollback": Some(&board.header.rollback.word).filter(|word| !word.is_empty()),
             "at_work": at_work,
             "in_doubt": in_doubt,
             "asked": self.asked(board.ask.as_ref()),

@@ -91,6 +91,9 @@ fn rollback_puts_back_what_was() {
     let ended = home.typed(rehearse(&[]), &["go", "rollback", "rollback because it is late", "undo", "undo"]);
     assert_eq!(ended.code, 13, "{ended:?}");
     recorded(&home, 13);
+    let status = home.run(["status", "last", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&status.out).unwrap();
+    assert_eq!((&status["rollback"], &status["late_ms"]), (&"DONE".into(), &serde_json::Value::Null), "{status}");
     let effects = home.effects();
     assert_eq!(effects.len(), 2, "{effects:?}");
     let there = effects[0].split_once(": ").unwrap().1.split_once("; ").unwrap();

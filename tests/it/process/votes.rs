@@ -9,8 +9,10 @@ use std::{
     },
     path::PathBuf,
     thread,
+    time::{Duration, Instant},
 };
 
+use chrono::{DateTime, TimeDelta};
 use gonogo::run::{Decision, Event, StepState};
 use serde_json::{Value as Json, json};
 
@@ -365,14 +367,25 @@ fn status_tells_where_a_run_stands() {
     assert_eq!(json()["asked"]["step"], "go-second");
     assert_eq!(run.kill().code, 128 + 9);
     let text = status(&[]);
-    assert!(text.contains("is held and nobody drives it: gonogo resume ") && !text.contains("gonogo vote"), "{text}");
+    assert!(text.contains(" is not over, nobody drives it since ") && text.contains("): gonogo resume "), "{text}");
+    assert!(!text.contains("held") && !text.contains("gonogo vote"), "{text}");
     assert!(text.contains("Nothing is at work, nothing is in doubt.") && !text.contains("Next: "), "{text}");
     let told = json();
     assert_eq!((&told["driven"], &told["asked"]["step"]), (&json!(false), &json!("go-second")), "{told}");
+    // Nobody drives it, and time goes on.
+    let time = |told: &Json, name: &str| DateTime::parse_from_rfc3339(told[name].as_str().unwrap()).unwrap();
+    until("two seconds pass", || {
+        let told = json();
+        (time(&told, "now") - time(&told, "last") >= TimeDelta::seconds(2)).then_some(())
+    });
+    let text = status(&[]);
+    assert!(text.contains("AT STOP POINT 3 for 0m") && !text.contains("for 0m00"), "{text}");
     let ended = home.typed(["resume", "last", "--plain"], &["go because it is late", "go"]);
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(status(&[]).contains("is over: everything is done"));
     assert_eq!(json()["ended"], "completed");
+    let over = json();
+    assert_eq!(over["now"], over["last"], "a run that is over stands still: {over}");
     refused(&home.run(["status", "2099"]), 2, &["no run is called `2099`"]);
     // A journal that cannot be trusted is no status.
     let journal = home.folder().join("journal.jsonl");
@@ -380,6 +393,23 @@ fn status_tells_where_a_run_stands() {
     std::fs::write(&journal, text).unwrap();
     let ended = home.run(["status"]);
     assert_eq!(ended.code, 22, "{ended:?}");
+}
+
+/// A driver that was stopped is not waited for as long as a vote waits.
+#[test]
+fn status_of_a_driver_that_does_not_answer_comes_from_its_journal() {
+    let home = Home::new();
+    let mut run = asked(&home);
+    run.signal(rustix::process::Signal::STOP);
+    let begun = Instant::now();
+    let ended = home.run(["status"]);
+    let took = begun.elapsed();
+    run.signal(rustix::process::Signal::CONT);
+    assert!(ended.code == 0 && took < Duration::from_secs(40), "{took:?}: {ended:?}");
+    assert!(ended.out.contains(", which does not answer; last record "), "{ended:?}");
+    assert!(ended.out.contains("GO / NO-GO 1 ") && ended.err.contains("this is what its journal says"), "{ended:?}");
+    run.types("leave");
+    run.ended();
 }
 
 #[test]
