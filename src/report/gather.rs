@@ -13,7 +13,7 @@ use crate::{
     base::{PersonId, Stamp, StepId},
     board::{Board, Face, ending_words, hold_words, partial_words, settlement_words},
     run::{
-        AttemptRun, Budget, Decision, Envelope, Event, Gate, Hold, Intended, LegRun, Opened, Outcome, Outline,
+        AttemptRun, Budget, Decision, Ending, Envelope, Event, Gate, Hold, Intended, LegRun, Opened, Outcome, Outline,
         RunState, Settlement, StepOutline, StepRun, StepState, StepTiming, Timing, What, Why,
     },
 };
@@ -77,7 +77,7 @@ pub(super) fn gather<'e>(envelopes: impl IntoIterator<Item = &'e Envelope>, anch
         last: last.at,
         ending: ending(&state),
         partial: partial_words(&outline),
-        plan: plan(&outline, &timing, opening, last),
+        plan: plan(&state, &outline, &timing, opening, last),
         steps,
         decisions: std::mem::take(&mut said.decisions),
         deviations: Vec::new(),
@@ -117,6 +117,7 @@ pub(super) fn gather<'e>(envelopes: impl IntoIterator<Item = &'e Envelope>, anch
         }),
         anchors,
         events: said.count,
+        dry_run: outline.dry_run,
         opening,
     };
     report.deviations = deviations::of(&report, &said.events);
@@ -259,11 +260,12 @@ fn signed_seconds(ms: i64) -> f64 {
     ms as f64 / 1000.0
 }
 
-fn plan(outline: &Outline, timing: &Timing, opening: Stamp, last: Stamp) -> PlanReport {
+fn plan(state: &RunState, outline: &Outline, timing: &Timing, opening: Stamp, last: Stamp) -> PlanReport {
+    let given_up = state.rollback.is_some() || state.ended == Some(Ending::Aborted);
     PlanReport {
         planned_seconds: seconds(timing.planned_total),
         actual_seconds: seconds(last - opening),
-        late_seconds: signed_seconds(timing.forecast.late_ms),
+        late_seconds: (!given_up).then(|| signed_seconds(timing.forecast.late_ms)),
         waited_seconds: timing.steps.iter().map(|step| seconds(step.waited)).sum(),
         start: outline.window.start.map(|at| at.to_utc()),
         window_end: outline.window.end.map(|at| at.to_utc()),
@@ -318,7 +320,7 @@ fn step(i: usize, outline: &StepOutline, run: &StepRun, times: &StepTiming, said
         variance_seconds: times.variance_ms.map(signed_seconds),
         began: began(&run.forward, times),
         settled: run.forward.settled.map(|at| at.at),
-        attempts: run.attempts.iter().map(|attempt| attempt_report(&outline.id, attempt, said)).collect(),
+        attempts: run.attempts.iter().map(|attempt| attempt_report(outline, attempt, said)).collect(),
         undo: run.back.as_ref().map(|back| UndoReport {
             state: match &back.state {
                 StepState::Settled(Gate::Done) => "undone".into(),
@@ -371,8 +373,8 @@ fn state_words(leg: &LegRun, line: Option<&str>) -> (String, String) {
     }
 }
 
-fn attempt_report(id: &StepId, attempt: &AttemptRun, said: &mut Said) -> AttemptReport {
-    let key = (id.clone(), attempt.number);
+fn attempt_report(step: &StepOutline, attempt: &AttemptRun, said: &mut Said) -> AttemptReport {
+    let key = (step.id.clone(), attempt.number);
     AttemptReport {
         number: attempt.number,
         what: match attempt.what {
@@ -394,5 +396,6 @@ fn attempt_report(id: &StepId, attempt: &AttemptRun, said: &mut Said) -> Attempt
         message: said.ended.remove(&key).unwrap_or_default(),
         causes: attempt.failure.iter().flat_map(|failure| failure.causes.iter().cloned()).collect(),
         sent: said.sent.remove(&key).unwrap_or_default(),
+        by_hand: step.by_hand(attempt.what.leg()),
     }
 }

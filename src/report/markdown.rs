@@ -102,9 +102,13 @@ impl Page<'_> {
         row("opened", wall(r.opened));
         row("ended", r.ended.map(wall).unwrap_or_default());
         row("planned", words(r.plan.planned_seconds));
-        let late = if r.plan.late_seconds >= 0.0 { "later" } else { "earlier" };
-        row("took", format!("{}, {} {late} than planned", words(r.plan.actual_seconds), words(r.plan.late_seconds)));
-        row("waited for people", words(r.plan.waited_seconds));
+        let late = r.plan.late_seconds.map(|seconds| {
+            let late = if seconds >= 0.0 { "later" } else { "earlier" };
+            format!(", {} {late} than planned", words(seconds))
+        });
+        let took = if r.ended.is_some() { "took" } else { "took so far" };
+        row(took, words(r.plan.actual_seconds) + &late.unwrap_or_default());
+        row("waited for people (without stop points, steps by hand, holds)", words(r.plan.waited_seconds));
         row("write freeze", budget(&r.budgets.freeze));
         row("downtime", budget(&r.budgets.downtime));
         row(
@@ -183,7 +187,11 @@ impl Page<'_> {
     fn deviations(&self) -> String {
         let mut out = String::from("## Deviations\n\n");
         if self.report.deviations.is_empty() {
-            out.push_str("None: everything went as planned.\n");
+            out.push_str(match (self.report.ended, self.report.dry_run) {
+                (None, _) => "None so far: the run is not over.\n",
+                (Some(_), true) => "None: everything was looked at, nothing was done.\n",
+                (Some(_), false) => "None: everything went as planned.\n",
+            });
         }
         for deviation in &self.report.deviations {
             let step = deviation.step.map(|step| format!(" step {step}:")).unwrap_or_default();
@@ -278,7 +286,8 @@ impl Page<'_> {
             line!(out, "- **{} {}**: {}", step.number, escape(&step.title), escape(&step.line));
             for attempt in &step.attempts {
                 for sent in &attempt.sent {
-                    line!(out, "  - {} {} sent {}", self.clock(attempt.started), attempt.what, code(sent));
+                    let verb = if attempt.by_hand { "asked for by hand:" } else { "sent" };
+                    line!(out, "  - {} {} {verb} {}", self.clock(attempt.started), attempt.what, code(sent));
                 }
                 for cause in &attempt.causes {
                     line!(out, "  - attempt {}: {}", attempt.number, escape(cause));

@@ -71,6 +71,9 @@ pub struct Report {
     pub anchors: Vec<String>,
     /// Events in all.
     pub events: u64,
+    /// No action was done.
+    #[serde(skip)]
+    pub(super) dry_run: bool,
     /// The opening by both clocks, to place durations.
     #[serde(skip)]
     pub(super) opening: Stamp,
@@ -83,9 +86,12 @@ pub struct PlanReport {
     pub planned_seconds: f64,
     /// From the opening to the last event.
     pub actual_seconds: f64,
-    /// Later than planned; negative is early. Counted from the planned start where there is one.
-    pub late_seconds: f64,
-    /// Time that steps waited for people beside their plan.
+    /// Later than planned; negative is early. Counted from the planned start where there is one. Absent where the plan was
+    /// given up: rolled back, or aborted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub late_seconds: Option<f64>,
+    /// Time that steps waited for people beside their plan: not the stop points and the steps by hand, whose work that is,
+    /// and not the holds.
     pub waited_seconds: f64,
     /// Planned start.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,9 +179,12 @@ pub struct AttemptReport {
     /// What lies behind a failure.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<String>,
-    /// The requests in words.
+    /// The requests in words; what a person was told to do, where it is done by hand.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sent: Vec<String>,
+    /// A person does it.
+    #[serde(skip)]
+    pub(super) by_hand: bool,
 }
 
 /// How a step was taken back.

@@ -4,7 +4,7 @@ use gonogo::{
     base::{Class, Failure},
     board::{Face, Zone},
     report::Report,
-    run::{Envelope, Input, Intent, Resumed},
+    run::{Done, Envelope, Input, Intent, Resumed},
     runbook::EnvKind,
 };
 
@@ -62,6 +62,36 @@ fn a_rollback_on_paper() {
     let report = report(&night);
     golden("rollback.md", &report.markdown(&face()));
     assert_eq!(report.rollback.as_ref().unwrap().steps, [11, 6, 5, 2]);
+    assert_eq!(report.plan.late_seconds, None, "the plan was given up");
+}
+
+/// What was not done did not go as planned, and what was found taken back was not skipped.
+#[test]
+fn nothing_is_said_to_have_gone_as_planned_that_did_not_happen() {
+    let mut night = Night::open(EnvKind::Live);
+    night.wait(5).release();
+    let page = report(&night).markdown(&face());
+    assert!(page.contains("None so far: the run is not over.") && page.contains("| took so far | "), "{page}");
+    let mut outline = outline(EnvKind::Live);
+    outline.dry_run = true;
+    outline.steps.truncate(1);
+    outline.watches.clear();
+    let mut night = Night::of(outline);
+    night.wait(5).done("preflight", 1, "looked at");
+    let page = report(&night).markdown(&face());
+    assert!(
+        night.state.ended.is_some() && page.contains("None: everything was looked at, nothing was done."),
+        "{page}"
+    );
+    let mut night = Night::open(EnvKind::Live);
+    night.rolling_back().says("dana", Intent::Confirm { step: step_id("deploy-web"), typed: "undo".into() });
+    night.ready("deploy-web").wait(3);
+    let resumed = serde_json::json!({ "operator": "sam", "from": "sam@bastion" });
+    night.input(Input::Resume(serde_json::from_value(resumed).unwrap()));
+    night.report("deploy-web", gonogo::run::Report::Found(gonogo::run::Finding::Done(Done::new("web:409"))));
+    let report = report(&night);
+    assert_eq!(report.steps[10].undo.as_ref().unwrap().state, "found done");
+    assert!(!report.deviations.iter().any(|it| it.kind == "skip"), "{:?}", report.deviations);
 }
 
 #[test]
