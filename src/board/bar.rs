@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     base::Stamp,
-    run::{BarState, Outline, RunState, Timing},
+    run::{BarState, Gate, Outline, RunState, Settlement, StepState, Timing},
 };
 
 /// The rollback bar in words.
@@ -52,18 +52,25 @@ impl Rollback {
         });
         if let Some(rollback) = &state.rollback {
             let all = rollback.order.len();
-            let back = |i: &&usize| state.steps[**i].back.as_ref().is_some_and(|leg| leg.state.settled());
-            let done = rollback.order.iter().filter(back).count();
+            let (mut done, mut not, mut ahead) = (0, Vec::new(), Duration::ZERO);
+            for &i in &rollback.order {
+                match state.steps[i].back.as_ref().map(|leg| &leg.state) {
+                    Some(StepState::Settled(gate)) if taken_back(gate) => done += 1,
+                    Some(StepState::Settled(_)) => not.push((i + 1).to_string()),
+                    _ => ahead += outline.steps[i].planned,
+                }
+            }
+            let not = if not.is_empty() { String::new() } else { format!(", not {}", not.join(", ")) };
             let over = state.ended.is_some();
             return Self {
                 word: if over { "DONE".into() } else { "UNDER WAY".into() },
                 role: Role::Back,
-                undo: format!("{done} of {all} undone"),
+                undo: if all == 0 { "nothing undone".into() } else { format!("{done} of {all} undone{not}") },
                 undo_steps: match rollback.left.len() {
                     0 => String::new(),
                     left => format!("{left} cannot be undone"),
                 },
-                no_return: if over { String::new() } else { format!("~{} left", spoken(bar.undo)) },
+                no_return: if over { String::new() } else { format!("~{} left", spoken(ahead)) },
                 ..Self::default()
             };
         }
@@ -108,6 +115,20 @@ impl Rollback {
             undo_steps += &format!(", {risky} without a tried way back");
         }
         Self { word: bar.state.word().into(), role, undo, undo_steps, track: marked, no_return, left }
+    }
+}
+
+/// True where the settled undo of a step took it back.
+fn taken_back(gate: &Gate) -> bool {
+    match gate {
+        Gate::Done | Gate::Otherwise(Settlement::FoundDone(_) | Settlement::ByHand(_)) => true,
+        Gate::Otherwise(
+            Settlement::Decided
+            | Settlement::Skipped(_)
+            | Settlement::FailedGoOn(_)
+            | Settlement::NotRun(_)
+            | Settlement::LeftOut(_),
+        ) => false,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::words::spoken;
 use crate::{
     base::{Class, StepId},
-    run::{Finding, Leg, RunState, Timing, Undo, Why},
+    run::{Finding, HoldWhy, Leg, RunState, Timing, Undo, Why},
 };
 
 /// What a choice does.
@@ -119,15 +119,18 @@ pub(super) fn failure_choices(
         reason: Reason::Needed("what was done by hand".into()),
         ..plain('d', Act::ByHand, "Done by hand", by_hand)
     });
-    let skipped = if leg == Leg::Back {
-        format!("leave {number}, go on undoing")
-    } else {
-        format!("leave {number} failed, go on")
+    let (skipped, lost) = match leg {
+        Leg::Back => {
+            (format!("leave {number}, go on undoing"), format!("{number} stays as it is now, not taken back."))
+        }
+        Leg::Forward => {
+            (format!("leave {number} failed, go on"), format!("Everything after {number} runs without it."))
+        }
     };
     choices.push(Choice {
         word: Some("skip"),
         reason: Reason::Needed("what is lost by leaving it".into()),
-        loses: vec![format!("Everything after {number} runs without it. The report says so, with your reason.")],
+        loses: vec![lost + " The report says so, with your reason."],
         ..plain('s', Act::Skip, "Skip", &skipped)
     });
     choices.extend(standing_choices(state, timing));
@@ -137,11 +140,11 @@ pub(super) fn failure_choices(
 /// What can be chosen at any time: roll back, where there is a way back, and abort.
 pub(super) fn standing_choices(state: &RunState, timing: &Timing) -> Vec<Choice> {
     let mut choices = Vec::new();
-    let order = undo_order(state);
     if state.ended.is_some() || state.outline.is_none() {
         return choices;
     }
-    if state.crossed.is_none() && state.rollback.is_none() && !order.is_empty() {
+    if way_back(state) {
+        let order = undo_order(state);
         let back: Vec<usize> = order.iter().copied().filter(|&i| state.outlines()[i].undoable()).collect();
         let numbers: Vec<String> = back.iter().map(|i| (i + 1).to_string()).collect();
         let stays: Vec<String> = order
@@ -151,10 +154,11 @@ pub(super) fn standing_choices(state: &RunState, timing: &Timing) -> Vec<Choice>
                 Undo::Nothing | Undo::Restore | Undo::Action(_) => None,
             })
             .collect();
-        let mut loses = vec![
-            format!("Takes back {} one by one, each asked for.", numbers.join(", ")),
-            "What was reached tonight is given up; the old side serves again.".to_owned(),
-        ];
+        let takes = match numbers.as_slice() {
+            [] => "Takes nothing back: nothing that was done has a way back. The run ends here.".to_owned(),
+            numbers => format!("Takes back {} one by one, each asked for.", numbers.join(", ")),
+        };
+        let mut loses = vec![takes, "What was reached tonight is given up.".to_owned()];
         loses.extend(stays);
         choices.push(Choice {
             key: 'b',
@@ -162,7 +166,7 @@ pub(super) fn standing_choices(state: &RunState, timing: &Timing) -> Vec<Choice>
             step: None,
             label: "Roll back",
             does: range(&back),
-            cost: format!("~{}", spoken(timing.bar.undo)),
+            cost: if back.is_empty() { String::new() } else { format!("~{}", spoken(timing.bar.undo)) },
             word: Some("rollback"),
             reason: Reason::Optional,
             loses,
@@ -185,6 +189,13 @@ pub(super) fn standing_choices(state: &RunState, timing: &Timing) -> Vec<Choice>
     choices
 }
 
+/// True where a rollback can be chosen. A decision that cannot be recorded is not taken.
+pub(super) fn way_back(state: &RunState) -> bool {
+    let recorded = !state.hold.as_ref().is_some_and(|hold| matches!(hold.why, HoldWhy::JournalFailed(_)));
+    let forward = state.crossed.is_none() && state.rollback.is_none() && state.ended.is_none();
+    forward && recorded && !undo_order(state).is_empty()
+}
+
 /// Steps that would be taken back, in that order: the reverse of the order in which they were done.
 fn undo_order(state: &RunState) -> Vec<usize> {
     let outlines = state.outlines();
@@ -200,6 +211,6 @@ fn range(order: &[usize]) -> String {
         [one] => format!("undo {}", one + 1),
         [one, two] => format!("undo {} and {}", one + 1, two + 1),
         [first, .., last] => format!("undo {} steps: {} to {}", order.len(), first + 1, last + 1),
-        [] => "undo nothing".into(),
+        [] => "end here: nothing can be undone".into(),
     }
 }

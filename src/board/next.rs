@@ -1,7 +1,7 @@
 //! The NEXT sentence: what happens by itself, or who has to say something. One line, always there.
 
 use super::words::{ending_words, hold_words};
-use crate::run::{Leg, Outline, RunState, StepState};
+use crate::run::{HoldWhy, Leg, Outline, RunState, StepState};
 
 /// What comes next, and who.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,14 +31,16 @@ impl Next {
             let why = hold_words(state, hold);
             let text = match running.first() {
                 Some(i) => format!("held ({why}); {} runs to its end, then nothing starts", short(outline, *i)),
+                None if matches!(hold.why, HoldWhy::JournalFailed(_)) => {
+                    format!("held ({why}); nothing starts any more in this process, leave it and resume")
+                }
                 None => format!("held ({why}); `go` lets it go on"),
             };
-            let then = upcoming(state, outline).map(|i| named(outline, i));
-            return Self { text, then, asks: true };
+            return Self { text, then: upcoming(state, outline).map(|i| coming(state, outline, i)), asks: true };
         }
         if let Some((i, _)) = state.awaiting_owner().next() {
             let text = format!("{} says when {} is done", outline.steps[i].owner, short(outline, i));
-            return Self { text, then: upcoming(state, outline).map(|i| named(outline, i)), asks: true };
+            return Self { text, then: upcoming(state, outline).map(|i| coming(state, outline, i)), asks: true };
         }
         going_on(state, outline)
     }
@@ -48,7 +50,7 @@ fn asking(state: &RunState, outline: &Outline, i: usize, leg: Leg) -> Next {
     let step = &outline.steps[i];
     let number = i + 1;
     let Some(run) = state.steps[i].leg(leg) else { return Next::default() };
-    let then = upcoming(state, outline).filter(|j| *j != i).map(|j| named(outline, j));
+    let then = upcoming(state, outline).filter(|j| *j != i).map(|j| coming(state, outline, j));
     let text = match (&run.state, leg) {
         (StepState::AtStopPoint, Leg::Back) => format!("somebody confirms the undo of {}", short(outline, i)),
         (StepState::AtStopPoint, Leg::Forward) => match &step.stop {
@@ -74,12 +76,9 @@ fn asking(state: &RunState, outline: &Outline, i: usize, leg: Leg) -> Next {
 
 fn going_on(state: &RunState, outline: &Outline) -> Next {
     let running = running(state);
-    if let Some(rollback) = &state.rollback {
-        let next = rollback.order.iter().find(|&&i| {
-            state.steps[i].back.as_ref().is_some_and(|leg| leg.state == StepState::Pending && !running.contains(&i))
-        });
-        let text = match (running.first(), next) {
-            (Some(i), Some(j)) => format!("when {} is undone, the undo of {} is asked for", i + 1, short(outline, *j)),
+    if state.rollback.is_some() {
+        let text = match (running.first(), upcoming(state, outline)) {
+            (Some(i), Some(j)) => format!("when {} is undone, the undo of {} is asked for", i + 1, short(outline, j)),
             (Some(i), None) => format!("when {} is undone the rollback is over", i + 1),
             (None, _) => "the rollback goes on by itself".into(),
         };
@@ -127,13 +126,26 @@ fn named(outline: &Outline, i: usize) -> String {
     format!("{} {} ({})", i + 1, outline.steps[i].title, outline.steps[i].owner)
 }
 
+/// What comes next, named: in a rollback it is an undo.
+fn coming(state: &RunState, outline: &Outline, i: usize) -> String {
+    let named = named(outline, i);
+    if state.rollback.is_some() { format!("the undo of {named}") } else { named }
+}
+
 /// Steps at work.
 pub(super) fn running(state: &RunState) -> Vec<usize> {
     state.active_legs().filter(|(_, _, leg)| leg.state == StepState::Running).map(|(i, _, _)| i).collect()
 }
 
-/// The next step in the order of the file that has not begun.
+/// The next step in the order of the file that has not begun; in a rollback the one whose undo is next.
 pub(super) fn upcoming(state: &RunState, outline: &Outline) -> Option<usize> {
+    if let Some(rollback) = &state.rollback {
+        let waits = |i: &usize| {
+            let back = state.steps[*i].back.as_ref();
+            back.is_some_and(|leg| matches!(leg.state, StepState::Pending | StepState::Ready))
+        };
+        return rollback.order.iter().copied().find(waits);
+    }
     let ready = state.steps.iter().position(|step| step.forward.state == StepState::Ready);
     let settled = |id| state.step(id).is_some_and(|(_, run)| run.forward.state.settled());
     let due = |i: &usize| to_come(state, outline, *i) && outline.steps[*i].needs.iter().all(settled);

@@ -128,7 +128,8 @@ fn held(ask: &HeldAsk) -> Vec<String> {
         lines.push(format!("Next: {} ({})", ask.next, ask.place));
     }
     lines.push(if ask.releasable {
-        "Type go to go on. rollback, abort and leave are there too.".into()
+        let others = if ask.way_back { "rollback, abort" } else { "abort" };
+        format!("Type go to go on. {others} and leave are there too.")
     } else {
         "Nothing new starts any more in this process. Type leave; the run can be resumed.".to_owned()
     });

@@ -291,8 +291,8 @@ pub struct HeldAsk {
     pub id: AskId,
     /// Before the first step of a live run.
     pub start: bool,
-    /// Behind the point of no return.
-    pub crossed: bool,
+    /// A rollback can be chosen.
+    pub way_back: bool,
     /// A person said so, or it follows from what a person said: no sheet has to open by itself.
     pub by_person: bool,
     /// Why.

@@ -3,6 +3,7 @@
 
 use super::{
     super::{
+        choice::way_back,
         clock::Face,
         next::{running, upcoming},
         words::{hold_words, spoken, step_words},
@@ -91,16 +92,17 @@ impl Ask {
             }
             _ => Vec::new(),
         };
+        let undo_of = if state.rollback.is_some() { "undo of " } else { "" };
         Self::Held(HeldAsk {
             id: AskId { kind: AskKind::Held, step: None, since: hold.since.elapsed, round: 0 },
             start: hold.why == HoldWhy::Start,
-            crossed: state.crossed.is_some(),
+            way_back: way_back(state),
             by_person: matches!(hold.why, HoldWhy::Person | HoldWhy::NoGo(_) | HoldWhy::Left),
             why: hold_words(state, hold),
             more,
             waited: short_duration(now - hold.since),
             running: running(state).into_iter().map(|i| step_words(outline, i)).collect(),
-            next: upcoming(state, outline).map(|i| step_words(outline, i)).unwrap_or_default(),
+            next: upcoming(state, outline).map(|i| undo_of.to_owned() + &step_words(outline, i)).unwrap_or_default(),
             place: place(outline),
             releasable: !matches!(hold.why, HoldWhy::JournalFailed(_)),
             quick: outline.mode == Mode::Rehearse,

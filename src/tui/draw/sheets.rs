@@ -216,10 +216,10 @@ fn held(ask: &HeldAsk, dialog: &Dialog, cells: usize) -> Panel {
         body,
         form,
         left: "esc keeps holding".into(),
-        right: match (ask.start, ask.crossed) {
+        right: match (ask.start, ask.way_back) {
             (true, _) => String::new(),
-            (false, true) => "A abort (after esc)".into(),
-            (false, false) => "b roll back   A abort (after esc)".into(),
+            (false, false) => "A abort (after esc)".into(),
+            (false, true) => "b roll back   A abort (after esc)".into(),
         },
         ..Panel::default()
     }

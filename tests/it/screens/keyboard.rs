@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use gonogo::{
+    base::{Class, Failure},
     log::{EventLog, Said},
     replay::Player,
     run::{Ending, HoldWhy, Input, Intent},
@@ -203,6 +204,40 @@ fn the_point_of_no_return_takes_two_names_and_its_word() {
     scene.types("\tmira\n\n");
     assert_eq!(last(&scene).0, "mira");
     assert!(scene.night.state.steps[15].forward.state == gonogo::run::StepState::Running);
+}
+
+/// In a rollback an undo comes next, and no other way back can be chosen.
+#[test]
+fn a_held_rollback_goes_on_with_the_next_undo() {
+    let mut night = Night::open(EnvKind::Live);
+    night.rolling_back().says("dana", Intent::Confirm { step: step_id("deploy-web"), typed: "undo".into() });
+    night.ready("deploy-web").says("dana", Intent::Hold).done("deploy-web", 20, "as it was before");
+    let mut scene = Scene::new(night, 160, 45);
+    scene.types("x");
+    let text = scene.text();
+    assert!(text.contains("Next    undo of 6 Heroku workers scaled to 0"), "{text}");
+    assert!(text.contains("then  the undo of 6 Heroku workers scaled to 0 (sam)"), "{text}");
+    assert!(text.contains("A abort (after esc)") && !text.contains("roll back"), "{text}");
+}
+
+/// An undo that was left counts as none, and is named.
+#[test]
+fn an_undo_that_was_left_is_not_undone() {
+    let mut night = Night::open(EnvKind::Live);
+    night.rolling_back().says("dana", Intent::Confirm { step: step_id("deploy-web"), typed: "undo".into() });
+    night.fails("deploy-web", 20, Failure::new(Class::Failed, "no"));
+    let mut scene = Scene::new(night, 80, 24);
+    scene.reads().types("s\n");
+    let text = scene.text();
+    assert!(text.contains("11 stays as it is now, not taken back.") && !text.contains("runs without it"), "{text}");
+    scene.reads().types("it runs at zero\nskip\n").reads();
+    let mut night = scene.night;
+    while night.state.ended.is_none() {
+        let id = night.state.outlines()[night.state.asking().unwrap().0].id.to_string();
+        night.says("dana", Intent::Confirm { step: step_id(&id), typed: "undo".into() }).done(&id, 20, "as before");
+    }
+    let text = Scene::new(night, 80, 24).text();
+    assert!(text.contains("ROLLBACK DONE  3 of 4 undone, not 11"), "{text}");
 }
 
 #[test]

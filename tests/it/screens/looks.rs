@@ -442,6 +442,15 @@ fn every_hold_says_why() {
         HoldWhy::JournalFailed("no space left on device".into()),
     ] {
         let mut night = Night::open(EnvKind::Live);
+        night.to_go_freeze().criteria("go-freeze", &[Ok("14 kB"), Ok("6")]);
+        night.vote("go-freeze", "dana", true).vote("go-freeze", "sam", true).go("go-freeze").ready("maintenance");
+        night.input(Input::Hold(why.clone())).done("maintenance", 64, "503");
+        // What the refusals say is what is offered.
+        let board = gonogo::board::Board::of(&night.state, night.now(), &super::scene::face());
+        let goes_on = !matches!(why, HoldWhy::JournalFailed(_));
+        assert_eq!(board.next.text.contains("`go` lets it go on"), goes_on, "{:?}", board.next);
+        assert_eq!(board.choices.iter().any(|choice| choice.act == gonogo::board::Act::RollBack), goes_on);
+        let mut night = Night::open(EnvKind::Live);
         night.to_deploy().deploying().input(Input::Hold(why));
         let mut scene = Scene::new(night, 80, 24);
         let text = scene.text();
