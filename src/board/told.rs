@@ -167,7 +167,8 @@ pub fn tell(state: &RunState, envelope: &Envelope) -> Option<Told> {
         Event::RollbackBegan { steps, left } => {
             let numbers: Vec<String> = steps.iter().map(number).collect();
             let left = if left.is_empty() { String::new() } else { format!("; {} cannot be undone", left.len()) };
-            ("BACK", format!("rollback of {}{left}", numbers.join(", ")), Role::Back, true)
+            let of = if numbers.is_empty() { "nothing".to_owned() } else { numbers.join(", ") };
+            ("BACK", format!("rollback of {of}{left}"), Role::Back, true)
         }
         Event::WatchBegan { watch } => ("watch", format!("{watch} begins to look"), Role::Plain, true),
         Event::WatchSampled { watch, ok, line, .. } => {

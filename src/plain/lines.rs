@@ -172,7 +172,9 @@ fn ended(after: &RunState, id: &StepId, attempt: u32, outcome: &Outcome, envelop
         }
         (Outcome::Done(done), What::Recheck) => {
             let by_hand = run.forward.reason.as_ref().map_or("found done", |_| "by hand");
-            vec![format!("step {number} DONE {by_hand}, its checks hold.{}", says(&done.line))]
+            // Without checks of its own the line says that there was nothing to look at.
+            let hold = if step.verifies.is_empty() { "" } else { ", its checks hold" };
+            vec![format!("step {number} DONE {by_hand}{hold}.{}", says(&done.line))]
         }
         (Outcome::Done(done), What::Undo) => vec![format!("step {number} UNDONE after {took}.{}", says(&done.line))],
         (Outcome::Failed(failure), what) => {
@@ -196,9 +198,10 @@ pub(super) fn way_back(state: &RunState, envelope: &Envelope, face: &Face) -> St
     let rollback = Board::of(state, envelope.stamp(), face).header.rollback;
     let no_return =
         [rollback.no_return, rollback.left].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(" ");
-    let no_return = match no_return.strip_prefix("no ") {
-        Some(rest) => format!(" No {rest}."),
-        None => no_return,
+    let mut rest = no_return.chars();
+    let no_return = match rest.next() {
+        Some(first) => format!(" {}{}.", first.to_uppercase(), rest.as_str()),
+        None => String::new(),
     };
     format!("Rollback {}, {}.{no_return}", rollback.word, rollback.undo)
 }

@@ -11,12 +11,12 @@ use gonogo::{
     board::{Face, Zone},
     log::{EventLog, InputReceiver, InputSender, Playhead, Said},
     plain::{Desk, Outcome, Sink, Typed, View},
-    run::{Ending, Envelope, Finding, HoldWhy, Input, Intent, Report, Resumed},
+    run::{Done, Ending, Envelope, Finding, HoldWhy, Input, Intent, Outcome as Ended, Report, Resumed, Undo},
     runbook::EnvKind,
 };
 
 use super::golden;
-use crate::night::{Night, person, stamp, step_id};
+use crate::night::{Night, outline, person, stamp, step_id};
 
 /// What was written.
 #[derive(Clone, Default)]
@@ -192,6 +192,45 @@ fn a_rollback_is_told() {
     let mut night = Night::open(EnvKind::Live);
     night.rolled_back();
     golden("rollback.txt", &replayed(night.log.clone()).0);
+}
+
+/// Sentences stand apart, and say nothing of undos that are none.
+#[test]
+fn a_rollback_is_told_in_whole_sentences() {
+    let mut night = Night::open(EnvKind::Live);
+    night.rolling_back().says("dana", Intent::Hold);
+    let text = replayed(night.log.clone()).0;
+    assert!(text.contains("Rollback UNDER WAY, 0 of 4 undone. ~8m left."), "{text}");
+    let mut outline = outline(EnvKind::Live);
+    for step in outline.steps.iter_mut().filter(|step| step.undo != Undo::Nothing) {
+        step.undo = Undo::None("words cannot be taken back".into());
+    }
+    let mut night = Night::of(outline);
+    night.failed();
+    let board = gonogo::board::Board::of(&night.state, night.now(), &face());
+    let choice = board.choices.iter().find(|choice| choice.act == gonogo::board::Act::RollBack).unwrap();
+    assert_eq!((choice.does.as_str(), choice.cost.as_str()), ("end here: nothing can be undone", ""));
+    assert!(choice.loses[0].starts_with("Takes nothing back: "), "{:?}", choice.loses);
+    night.says("mira", Intent::RollBack { typed: "rollback".into(), reason: None });
+    let text = replayed(night.log.clone()).0;
+    assert!(text.contains("ROLLBACK: rollback of nothing; ") && !text.contains("0 of 0"), "{text}");
+}
+
+/// Checks that a step has not got do not hold.
+#[test]
+fn done_by_hand_without_checks_claims_none() {
+    let mut night = failed();
+    let step = step_id("deploy-web");
+    let mut outline = (**night.state.outline.as_ref().unwrap()).clone();
+    outline.steps[10].verifies.clear();
+    let mut bare = Night::of(outline);
+    bare.failed();
+    for (night, wanted) in [(&mut night, "DONE by hand, its checks hold."), (&mut bare, "DONE by hand. nothing more")] {
+        night.says("dana", Intent::ByHand { step: step.clone(), reason: "in the console".into() });
+        night.report("deploy-web", Report::Ended(Ended::Done(Done::new("nothing more to look at"))));
+        let text = replayed(night.log.clone()).0;
+        assert!(text.contains(&format!("step 11 {wanted}")), "{text}");
+    }
 }
 
 #[test]
