@@ -84,7 +84,7 @@ impl Dialog {
                     (false, false) => &[Field::Word, Field::Text, Field::Who],
                     (true, true) => &[Field::Value, Field::Word, Field::Who],
                     // The checklist comes first, and is ticked off in the word's field.
-                    (true, false) => &[Field::Word, Field::Text, Field::Value, Field::Who],
+                    (true, false) => &[Field::Word, Field::Value, Field::Text, Field::Who],
                 },
                 ask.owner.to_string(),
             ),

@@ -281,11 +281,12 @@ fn a_checklist_is_ticked_by_numbers_and_done_over_a_gap_needs_a_reason() {
     scene.types("done\n");
     assert!(scene.text().contains("not ticked off: 1. Tick off, or say why (tab)"), "{}", scene.text());
     assert_eq!(scene.said.len(), before + 1, "only the 8 was said: {:?}", scene.said);
-    scene.types("\tseen by eye\ttomorrow\t\t\n");
+    // In the order on the screen: the word, the value, why.
+    scene.types("\ttomorrow\tseen by eye\t\t\n");
     assert!(scene.text().contains("position at promotion has to be like"), "{}", scene.text());
-    scene.types("\t\t");
+    scene.types("\t");
     scene.ctrl('u');
-    scene.types("4/8A2F10\t\tdone\n");
+    scene.types("4/8A2F10\t\t\tdone\n");
     let Intent::OwnerDone { value, reason, .. } = last(&scene).2 else { panic!("{:?}", scene.said) };
     assert_eq!((value.as_deref(), reason.as_deref()), (Some("4/8A2F10"), Some("seen by eye")));
     assert!(scene.night.state.awaiting_owner().next().is_none());
