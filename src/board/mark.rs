@@ -2,7 +2,7 @@
 //! by unicode-width, narrow and CJK alike.
 
 use super::row::Now;
-use crate::run::{Gate, Leg, LegRun, RunState, Settlement, StepOutline, StepRun, StepState, What};
+use crate::run::{Gate, Leg, LegRun, RunState, Settlement, StepOutline, StepRun, StepState, What, Why};
 
 /// What a piece of text is, from which a renderer picks its colour. Colour never carries meaning alone:
 /// a word stands beside it.
@@ -169,15 +169,19 @@ impl Mark {
             StepState::Running if outline.manual && Now::awaits_owner(run) => Self::Gate,
             StepState::Running => Self::Run,
             StepState::RetryWait { .. } => Self::Retry,
-            StepState::NeedsDecision(_) => Self::undecided(run),
+            StepState::NeedsDecision(why) => Self::undecided(run, why),
             StepState::Settled(gate) => Self::settled(gate, run),
         }
     }
 
-    /// A verification is looking, or people are.
-    fn undecided(run: &StepRun) -> Self {
+    /// A verification is looking, or people are. In doubt nothing has failed.
+    fn undecided(run: &StepRun, why: &Why) -> Self {
         let looking = run.attempts.last().is_some_and(|attempt| attempt.alive() && !attempt.what.acts());
-        if looking { Self::Run } else { Self::Fail }
+        match why {
+            _ if looking => Self::Run,
+            Why::Failed(_) => Self::Fail,
+            Why::InDoubt(_) | Why::Lost => Self::Gate,
+        }
     }
 
     fn settled(gate: &Gate, run: &StepRun) -> Self {
@@ -203,7 +207,7 @@ impl Mark {
             StepState::Ready if state.hold.is_some() => Self::Held,
             StepState::Ready | StepState::Running => Self::Undo,
             StepState::RetryWait { .. } => Self::Retry,
-            StepState::NeedsDecision(_) => Self::undecided(run),
+            StepState::NeedsDecision(why) => Self::undecided(run, why),
             StepState::Settled(Gate::Otherwise(Settlement::Skipped(_))) => Self::Skip,
             StepState::Settled(_) => Self::Back,
         }

@@ -30,6 +30,8 @@ use crate::{
 const KEPT: usize = 10_000;
 /// How long a message stays.
 const TOAST: Duration = Duration::from_secs(6);
+/// Said while it is true only.
+const TOO_SMALL: &str = "too small to answer: enlarge the window";
 
 /// Which page is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -207,7 +209,8 @@ impl App {
         if self.state.hold.is_none() && self.dialog.is_none() {
             self.interrupted = false;
         }
-        if self.toast.as_ref().is_some_and(|toast| toast.until <= at) {
+        let enlarged = Layout::of(size) != Layout::Tiny;
+        if self.toast.as_ref().is_some_and(|toast| toast.until <= at || enlarged && toast.text == TOO_SMALL) {
             self.toast = None;
         }
         self.match_dialog();
@@ -354,7 +357,7 @@ impl App {
             }
             // A sheet that cannot be seen cannot be answered.
             if !drawn {
-                self.say_below("too small to answer: enlarge the window", Role::Warn);
+                self.say_below(TOO_SMALL, Role::Warn);
                 return Vec::new();
             }
             if dialog.deaf(at) || key.kind == KeyEventKind::Repeat && dialog.form.focus().is_none() {

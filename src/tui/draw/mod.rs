@@ -16,6 +16,7 @@ use ratatui::{buffer::Buffer, layout::Rect};
 use self::canvas::Canvas;
 use super::{
     app::{App, Page},
+    keys::Desk,
     layout::Layout,
     text::{fit, width},
 };
@@ -55,11 +56,14 @@ fn tiny(app: &App, canvas: &mut Canvas<'_>, area: Rect) {
         }
         (None, None) => app.board.next.text.clone(),
     };
-    let line =
-        [header.mode.clone(), standing, header.lateness.text.clone(), format!("ROLLBACK {}", header.rollback.word)];
+    let replay = app.desk == Desk::Replay;
+    let mut line = vec![header.mode.clone()];
+    line.extend(replay.then(|| "REPLAY".to_owned()));
+    line.extend([standing, header.lateness.text.clone(), format!("ROLLBACK {}", header.rollback.word)]);
     let cells = usize::from(area.width);
     let hint = match &app.toast {
         Some(toast) => toast.text.clone(),
+        None if replay => "nothing can run here   enlarge to see more".into(),
         None if app.board.ask.is_some() => "asked: enlarge to answer   space HOLD".into(),
         None => "space HOLD   enlarge to see more".into(),
     };
@@ -186,7 +190,7 @@ fn wide(app: &App, canvas: &mut Canvas<'_>, area: Rect) {
     let log = Rect { y: line.y + 1, height: inside.bottom().saturating_sub(line.y + 1), ..inside };
     pages::log(app, canvas, log, 0);
     let notes = Rect { width: left_width, ..bottom };
-    let right_word = if app.desk == super::keys::Desk::Live { "m add" } else { "" };
+    let right_word = if app.desk == Desk::Live { "m add" } else { "" };
     let inside = canvas.frame(notes, &name("Notes"), right_word);
     pages::notes(app, canvas, inside, 0);
     let next = Rect { x: right.x, width: right.width, ..bottom };

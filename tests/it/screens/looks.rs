@@ -429,6 +429,22 @@ fn no_size_is_too_small() {
     }
 }
 
+/// Too small a screen says that it is a replay, and a message about its size goes with the size.
+#[test]
+fn a_tiny_screen_says_what_it_is() {
+    let mut night = Night::open(EnvKind::Live);
+    night.to_go_open();
+    let mut scene = Scene::with(night.clone(), 40, 5, Desk::Replay, Theme { color: true, ascii: false });
+    let text = scene.text();
+    assert!(text.contains("REPLAY") && !text.contains("HOLD") && !text.contains("asked"), "{text}");
+    let mut scene = Scene::new(night, 80, 24);
+    scene.size = ratatui::layout::Size::new(40, 5);
+    scene.reads().types("g");
+    assert!(scene.text().contains("too small to answer"), "{}", scene.text());
+    scene.size = ratatui::layout::Size::new(80, 24);
+    assert!(!scene.text().contains("too small"), "{}", scene.text());
+}
+
 /// Every reason to hold has words, and the sheet that says them.
 #[test]
 fn every_hold_says_why() {
