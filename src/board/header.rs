@@ -26,13 +26,20 @@ const TONIGHT: i64 = 12 * 3600;
 pub struct Said {
     /// The words.
     pub text: String,
+    /// The same where room is short.
+    pub short: String,
     /// What they are.
     pub role: Role,
 }
 
 impl Said {
     pub(super) fn new(text: impl Into<String>, role: Role) -> Self {
-        Self { text: text.into(), role }
+        let text = text.into();
+        Self { short: text.clone(), text, role }
+    }
+
+    fn in_short(self, short: impl Into<String>) -> Self {
+        Self { short: short.into(), ..self }
     }
 }
 
@@ -84,7 +91,7 @@ pub struct Header {
     pub standing: Option<Said>,
     /// `write freeze 18m of 60m`.
     pub freeze: Option<Said>,
-    /// `downtime 3m of 20m`.
+    /// `downtime 3m of 20m`; in short, where it is used up, `downtime OVER`.
     pub downtime: Option<Said>,
     /// `watch errors BREACHED`, where one is not good.
     pub watch: Option<Said>,
@@ -208,14 +215,16 @@ fn gauge(name: &str, budget: Budget) -> Option<Said> {
         return None;
     }
     let used = spoken(budget.used);
-    let mut text = match budget.budget {
+    let text = match budget.budget {
         Some(limit) => format!("{name} {used} of {}", spoken(limit)),
         None => format!("{name} {used}"),
     };
-    let role = if budget.over() {
-        text += " OVER";
-        Role::Bad
-    } else if budget.budget.is_some_and(|limit| budget.used * 4 > limit * 3) {
+    if budget.over() {
+        return Some(
+            Said::new(text + " OVER", Role::Bad).in_short(format!("{} OVER", name.trim_start_matches("write "))),
+        );
+    }
+    let role = if budget.budget.is_some_and(|limit| budget.used * 4 > limit * 3) {
         Role::Warn
     } else if budget.running {
         Role::Plain
@@ -254,17 +263,18 @@ fn standing(state: &RunState, now: Stamp) -> Option<Said> {
         let number = i + 1;
         return Some(match &run.state {
             StepState::AtStopPoint => {
-                let what = match leg {
-                    Leg::Back => "ASKS TO UNDO",
-                    Leg::Forward if state.outlines()[i].stop.is_some() && !run.gone => "AT STOP POINT",
-                    Leg::Forward => "AT CONFIRMATION",
+                let (what, short) = match leg {
+                    Leg::Back => ("ASKS TO UNDO", "UNDO"),
+                    Leg::Forward if state.outlines()[i].stop.is_some() && !run.gone => ("AT STOP POINT", "STOP"),
+                    Leg::Forward => ("AT CONFIRMATION", "CONFIRM"),
                 };
-                Said::new(format!("{what} {number} for {waited}"), Role::Ask)
+                Said::new(format!("{what} {number} for {waited}"), Role::Ask).in_short(format!("{short} {number}"))
             }
-            _ => Said::new(format!("HELD: step {number} asks, {waited}"), Role::Bad),
+            _ => Said::new(format!("HELD: step {number} asks, {waited}"), Role::Bad).in_short(format!("HELD {waited}")),
         });
     }
     let hold = state.hold.as_ref()?;
     let waited = short_duration(now - hold.since);
-    Some(Said::new(format!("HELD {waited}: {}", hold_words(state, hold)), Role::Held))
+    let said = Said::new(format!("HELD {waited}: {}", hold_words(state, hold)), Role::Held);
+    Some(said.in_short(format!("HELD {waited}")))
 }

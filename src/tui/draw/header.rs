@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use super::canvas::{Canvas, pack};
 use crate::{
     base::hms,
-    board::{Header, Role, Track},
+    board::{Header, Role, Said, Track},
     replay::Shown,
     tui::{
         app::App,
@@ -18,6 +18,10 @@ use crate::{
 /// Cells of the progress bar, and of the way to the point of no return, on a screen of 80.
 const BAR: usize = 25;
 const TRACK: usize = 12;
+/// A bar of fewer cells is none.
+const SHORT_BAR: usize = 8;
+/// Rank of lateness, and of a budget that is used up.
+const MUST: u8 = 1;
 
 /// Draws the header into three lines.
 pub fn header(app: &App, canvas: &mut Canvas<'_>, area: Rect, layout: Layout) {
@@ -79,26 +83,54 @@ fn bar(done: usize, all: usize, cells: usize) -> Vec<Span> {
     vec![("█".repeat(full), Role::Plain), ("░".repeat(cells - full), Role::Dim)]
 }
 
+/// Where the run stands, how late it is, and what is being used up. What room there is goes to that first, then to the
+/// bar: a bar says nothing that the count before it does not say.
 fn progress(app: &App, layout: Layout, cells: usize) -> Vec<Span> {
     let header = &app.board.header;
     let count = format!("{:>2}/{}", header.done, header.steps);
-    let mut line = vec![(count.clone(), Role::Strong)];
     let wide = layout == Layout::Wide;
-    let mut used = text::width(&count);
-    if layout != Layout::Compact && header.steps > 0 {
-        let bar_cells = if wide { BAR * 2 } else { BAR };
+    let gap = if layout == Layout::Compact { 2 } else { 3 };
+    let room = cells.saturating_sub(text::width(&count) + 2);
+    let total = |parts: &[(u8, Span)], least: u8| -> usize {
+        let wanted = parts.iter().filter(|(rank, (words, _))| *rank <= least && !words.is_empty());
+        wanted.map(|(_, (words, _))| text::width(words) + gap).sum::<usize>().saturating_sub(gap)
+    };
+    let mut parts = figures(header, layout, (false, false));
+    for shorter in [(true, false), (true, true)] {
+        if total(&parts, MUST) > room {
+            parts = figures(header, layout, shorter);
+        }
+    }
+    let mut line = vec![(count, Role::Strong)];
+    let most = if wide { BAR * 2 } else { BAR };
+    let wanted = total(&parts, if wide { u8::MAX } else { MUST });
+    let bar_cells = room.saturating_sub(wanted + 2).min(most);
+    let mut left = room;
+    if layout != Layout::Compact && header.steps > 0 && bar_cells >= SHORT_BAR {
         line.push(("  ".into(), Role::Plain));
         line.extend(bar(header.done, header.steps, bar_cells));
-        used += bar_cells + 2;
+        left -= bar_cells + 2;
     }
-    let said = |said: &Option<crate::board::Said>| said.clone().map(|said| (said.text, said.role)).unwrap_or_default();
+    line.push((" ".repeat(2), Role::Plain));
+    line.extend(pack(parts, gap, left));
+    line
+}
+
+/// What stands behind the count, with ranks: up to [`MUST`] it is never left out where it can be helped. In `short`: the
+/// standing, and the budgets that are used up.
+fn figures(header: &Header, layout: Layout, short: (bool, bool)) -> Vec<(u8, Span)> {
+    let wide = layout == Layout::Wide;
+    let said = |said: &Option<Said>, short: bool| {
+        let words = |said: &Said| (if short { said.short.clone() } else { said.text.clone() }, said.role);
+        said.as_ref().map(words).unwrap_or_default()
+    };
     let ends = match (&header.window, wide) {
         (Some(window), false) if header.standing.is_none() => format!("{}, {window}", header.ends),
         _ => header.ends.clone(),
     };
     let mut parts: Vec<(u8, Span)> = vec![
-        (1, (header.lateness.text.clone(), header.lateness.role)),
-        (0, said(&header.standing)),
+        (MUST, (header.lateness.text.clone(), header.lateness.role)),
+        (0, said(&header.standing, short.0)),
         (3, (ends, Role::Plain)),
     ];
     if wide {
@@ -106,19 +138,19 @@ fn progress(app: &App, layout: Layout, cells: usize) -> Vec<Span> {
         parts.push((4, window));
     }
     // What is being used up, or is over, is worth more than the end of the window.
-    let pressing = |gauge: &Option<crate::board::Said>| {
-        gauge.as_ref().is_some_and(|said| matches!(said.role, Role::Bad | Role::Warn))
+    let rank = |gauge: &Option<Said>, calm: u8| match gauge.as_ref().map(|said| said.role) {
+        Some(Role::Bad) => MUST,
+        Some(Role::Warn) => 2,
+        _ => calm,
     };
-    if wide || pressing(&header.slack) {
-        parts.push((if pressing(&header.slack) { 2 } else { 5 }, said(&header.slack)));
+    if wide || rank(&header.slack, 5) < 5 {
+        // How late the end is says most of it.
+        parts.push((rank(&header.slack, 5).max(2), said(&header.slack, false)));
     }
-    parts.push((if pressing(&header.freeze) { 2 } else { 6 }, said(&header.freeze)));
-    parts.push((if pressing(&header.downtime) { 2 } else { 7 }, said(&header.downtime)));
-    parts.push((2, said(&header.watch)));
-    let gap = if layout == Layout::Compact { 2 } else { 3 };
-    line.push((" ".repeat(2), Role::Plain));
-    line.extend(pack(parts, gap, cells.saturating_sub(used + 2)));
-    line
+    parts.push((rank(&header.freeze, 6), said(&header.freeze, short.1)));
+    parts.push((rank(&header.downtime, 7), said(&header.downtime, short.1)));
+    parts.push((2, said(&header.watch, false)));
+    parts
 }
 
 /// The second line of a replay: where in the night this is.

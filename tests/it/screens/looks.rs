@@ -429,6 +429,39 @@ fn no_size_is_too_small() {
     }
 }
 
+/// How late it is, and a budget that is used up, are seen whatever asks or holds.
+#[test]
+fn lateness_and_a_used_up_budget_are_never_left_out() {
+    let plays: [(&str, fn(&mut Night)); 3] = [
+        ("HELD", |n| {
+            n.to_deploy().deploying().wait(9000).input(Input::Hold(HoldWhy::Signal("SIGTERM".into())));
+        }),
+        ("HELD", |n| {
+            n.failed().wait(9000);
+        }),
+        ("CONFIRM", |n| {
+            n.to_no_return().wait(9000);
+        }),
+    ];
+    for (standing, play) in plays {
+        for (width, height) in SIZES {
+            let mut night = Night::open(EnvKind::Live);
+            play(&mut night);
+            let text = Scene::new(night, width, height).text();
+            let line = text.lines().nth(1).unwrap();
+            for word in ["LATE +", standing, "freeze ", "downtime ", "OVER"] {
+                assert!(line.contains(word), "{word:?} at {width}x{height}: {line}");
+            }
+        }
+    }
+    // Where it is not used up it is there as well, where there is room for it.
+    let mut night = Night::open(EnvKind::Live);
+    night.to_go_open();
+    let text = Scene::new(night, 160, 45).text();
+    let line = text.lines().nth(1).unwrap();
+    assert!(line.contains("AT STOP POINT 13") && line.contains("write freeze") && line.contains("downtime"), "{line}");
+}
+
 /// Too small a screen says that it is a replay, and a message about its size goes with the size.
 #[test]
 fn a_tiny_screen_says_what_it_is() {
