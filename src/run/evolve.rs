@@ -324,8 +324,14 @@ impl RunState {
         match outcome {
             Outcome::Done(done) => {
                 if what == What::Do || what == What::Recheck {
-                    if done.evidence != Json::Null {
-                        self.steps[i].evidence = done.evidence.clone();
+                    let kept = &mut self.steps[i].evidence;
+                    match (&done.evidence, kept) {
+                        (Json::Null, _) => {}
+                        // Checks prove the deed: what the probe found of it stays for the steps that build on it.
+                        (Json::Object(seen), Json::Object(kept)) if what == What::Recheck => {
+                            kept.extend(seen.clone());
+                        }
+                        (evidence, kept) => kept.clone_from(evidence),
                     }
                     self.steps[i].line = Some(done.line.clone());
                 }

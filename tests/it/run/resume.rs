@@ -96,6 +96,17 @@ fn what_was_found_done_is_checked_and_settled() {
 }
 
 #[test]
+fn the_checks_add_to_what_the_probe_found() {
+    let mut night = in_doubt();
+    let found = Done::new("there").with(json!({ "insync_at": "02:10", "checks": [] }));
+    night.report("one", Report::Found(Finding::Done(found))).unwrap();
+    let checked = Done::new("it holds").with(json!({ "checks": ["NOERROR"] }));
+    night.report("one", Report::Ended(Outcome::Done(checked))).unwrap();
+    let evidence = &night.state.step(&id("one")).unwrap().1.evidence;
+    assert_eq!(evidence, &json!({ "insync_at": "02:10", "checks": ["NOERROR"] }), "a later step builds on it");
+}
+
+#[test]
 fn a_probe_that_was_lost_is_asked_again() {
     let mut night = in_doubt();
     killed(&mut night);
