@@ -33,6 +33,9 @@ use crate::{
 /// given 10 s to end by itself.
 const GRACE: Duration = Duration::from_secs(15);
 
+/// How often it is looked whether what an attempt started still runs.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// What an attempt's task owns.
 pub(super) struct Attempt {
     pub(super) bound: Arc<Bound>,
@@ -157,6 +160,9 @@ impl Attempt {
     }
 
     async fn probe(&self) -> Result<Finding, Failure> {
+        if !self.alone().await? {
+            return Ok(Finding::Unclear { line: "what it started still runs".into() });
+        }
         let (action, back) = match (&self.bound.rollback, self.what) {
             (BoundRollback::Action(action), What::ProbeUndo) => (Some(action), false),
             (_, What::ProbeUndo) => (self.bound.action.as_ref(), true),
@@ -166,6 +172,24 @@ impl Attempt {
             Some(action) => self.within(action.probe(&self.cx, &self.captured, back)).await,
             None => Ok(Finding::NotDone { line: "the step only checks".into() }),
         }
+    }
+
+    /// Waits for the end of what an attempt in doubt has started, since it may do at any moment what is not done now. False
+    /// where that still runs with a quarter of the time left: the kind's own look needs some.
+    async fn alone(&self) -> Result<bool, Failure> {
+        let until = self.cx.deadline - self.cx.left() / 4;
+        let mut told = false;
+        while self.reporter.lives_on()? {
+            if Instant::now() >= until {
+                return Ok(false);
+            }
+            if !told {
+                self.cx.line("what it started still runs: waiting for its end");
+                told = true;
+            }
+            self.cx.pause(LOOK).await?;
+        }
+        Ok(true)
     }
 
     async fn fence(&self, action: &dyn Action) -> Result<(), Failure> {
@@ -199,10 +223,18 @@ impl Attempt {
 
     /// A read, with the attempt's deadline as its last guard.
     async fn within<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        match tokio::time::timeout_at(self.cx.deadline + GRACE, work).await {
-            Ok(result) => result,
-            Err(_) => Err(Failure::new(Class::NotYet, "timed out while reading")),
+        tokio::select! {
+            biased;
+            result = work => result,
+            () = self.given_up() => Err(Failure::new(Class::NotYet, "timed out while reading")),
         }
+    }
+
+    /// The grace begins when the deadline is noticed: where we were stopped or asleep meanwhile, the kind has not yet
+    /// been asked what became of its work.
+    async fn given_up(&self) {
+        tokio::time::sleep_until(self.cx.deadline).await;
+        tokio::time::sleep(GRACE).await;
     }
 
     /// An action. One that does not come back may have done anything.
@@ -214,16 +246,20 @@ impl Attempt {
         if action.manual() {
             return work.await;
         }
-        match tokio::time::timeout_at(self.cx.deadline + GRACE, work).await {
+        let result = tokio::select! {
+            biased;
+            result = work => result,
+            () = self.given_up() => match action.changes() {
+                true => Err(Failure::new(Class::Unknown, "timed out: nobody knows whether it was done")),
+                false => Err(Failure::new(Class::NotYet, "timed out")),
+            },
+        };
+        match result {
             // A look that says "not yet" proves nothing about what was sent before it.
-            Ok(Err(failure)) if action.changes() && failure.class == Class::NotYet => {
+            Err(failure) if action.changes() && failure.class == Class::NotYet => {
                 Err(Failure { class: Class::Unknown, ..failure })
             }
-            Ok(result) => result,
-            Err(_) if action.changes() => {
-                Err(Failure::new(Class::Unknown, "timed out: nobody knows whether it was done"))
-            }
-            Err(_) => Err(Failure::new(Class::NotYet, "timed out")),
+            result => result,
         }
     }
 

@@ -1,16 +1,19 @@
 //! What an attempt's task sends to the conductor, and the reporter that a kind is given: never
 //! blocks, drops when flooded, says what it dropped.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    fs::File,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::Sight;
 use crate::{
-    base::{RedactStream, Redactor, StepId, WatchId, clean_line},
+    base::{Class, Failure, RedactStream, Redactor, StepId, WatchId, clean_line},
     journal::{OutFile, RunDir},
     plan::contract::Reporter,
     run::{Intended, Report, Sample},
@@ -55,6 +58,12 @@ impl AttemptReporter {
     ) -> Self {
         let (output, lines, last) = (Mutex::default(), AtomicU32::new(0), Mutex::default());
         Self { step, attempt, to, redactor, dir, output, lines, last }
+    }
+
+    /// True while something lives on that an attempt of the step started.
+    pub(super) fn lives_on(&self) -> Result<bool, Failure> {
+        let looked = self.dir.lives_on(&self.step);
+        looked.map_err(|e| Failure::new(Class::NotYet, format!("no data: out/{}.live: {e}", self.step)))
     }
 
     /// Ends the output file, where there is one, and tells its size and hash.
@@ -109,5 +118,12 @@ impl Reporter for AttemptReporter {
         let (stream, file) =
             output.get_or_insert_with(|| (self.redactor.stream(), self.dir.output(&self.step, self.attempt)));
         file.push(&stream.push(bytes));
+    }
+
+    fn mark(&self) -> Result<Option<File>, Failure> {
+        let marked = self.dir.share_live(&self.step);
+        marked
+            .map(Some)
+            .map_err(|e| Failure::new(Class::FailedNothingDone, format!("not started: out/{}.live: {e}", self.step)))
     }
 }

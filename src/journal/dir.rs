@@ -4,6 +4,7 @@
 //! lock          who drives          runbook.toml  the bytes as read      plan.json  the resolved plan
 //! journal.jsonl the records         head          how far it was sealed  reserve    space for last words
 //! out/<step>-<attempt>.log          tear-<n>      torn writes, cut off   socket     for attached terminals
+//! out/<step>.live  what it started
 //! ```
 
 use std::{
@@ -20,6 +21,7 @@ use super::{
     frame::{Chain, hex_text},
     head::Head,
     lines::Lines,
+    live,
     lock::{self, Holder, Lock},
     out::OutFile,
     read::{self, Damage, Load, Pin},
@@ -167,6 +169,27 @@ impl RunDir {
     #[must_use]
     pub fn output(&self, step: &StepId, attempt: u32) -> OutFile {
         OutFile::new(self.folder.path().join(OUT), format!("{step}-{attempt}.log"))
+    }
+
+    /// A share of the step's lock, for a program that is started to change something: whoever has the descriptor holds
+    /// it, so it is handed to the program and closed here.
+    ///
+    /// # Errors
+    /// If its file cannot be made or locked.
+    pub fn share_live(&self, step: &StepId) -> std::io::Result<std::fs::File> {
+        live::share(&self.live(step))
+    }
+
+    /// True while something lives on that an attempt of the step started.
+    ///
+    /// # Errors
+    /// If the lock cannot be looked at.
+    pub fn lives_on(&self, step: &StepId) -> std::io::Result<bool> {
+        live::shared(&self.live(step))
+    }
+
+    fn live(&self, step: &StepId) -> PathBuf {
+        self.folder.path().join(OUT).join(format!("{step}.live"))
     }
 
     pub(super) fn folder(&self) -> &Folder {

@@ -22,6 +22,7 @@ mod folder;
 mod frame;
 mod head;
 mod lines;
+mod live;
 mod lock;
 mod out;
 mod read;

@@ -40,10 +40,12 @@ At the step's timeout or on an abort the whole group gets SIGTERM, and SIGKILL 1
 behind and that still hold its output are ended in the same way.
 
 What it did is opaque: an attempt that nobody saw the end of is never repeated by itself. Give it a `probe`, a program that
-only reads: exit code 0 says done, 1 says not done, anything else says unclear. It cannot be put back by itself: give the
-step a `rollback` of its own.
+only reads: exit code 0 says done, 1 says not done, anything else says unclear. Where gonogo itself was killed, the program may
+live on: a resume waits up to 90 s for the end of it and of what it started, says unclear while one of them still runs, and asks
+the `probe` after that. It cannot be put back by itself: give the step a `rollback` of its own.
 
-Limits: a program that makes a session of its own escapes; programs that ask for a password fail instead of waiting.
+Limits: a program that makes a session of its own escapes that end; one that closes every descriptor it did not open, as a
+daemon may, is not seen by a resume; programs that ask for a password fail instead of waiting.
 As a check, nothing proves that it only reads: that is the author's promise.",
     params: &[
         Param { name: "argv", shape: Shape::Texts, required: true, help: "the program and its arguments" },
@@ -99,6 +101,14 @@ struct Command {
     probe: Vec<String>,
 }
 
+/// What a program is run as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum As {
+    Action,
+    Check,
+    Probe,
+}
+
 /// What a program ended with.
 struct Ended {
     /// Exit code; none where a signal ended it.
@@ -134,8 +144,11 @@ impl Command {
         }
     }
 
-    async fn run(&self, cx: &Cx, argv: &[String], with_stdin: bool) -> Result<(End, Ended), Failure> {
-        let spec = self.spec(argv, with_stdin).await?;
+    async fn run(&self, cx: &Cx, argv: &[String], role: As) -> Result<(End, Ended), Failure> {
+        let mut spec = self.spec(argv, role != As::Probe).await?;
+        if role == As::Action {
+            spec.mark = cx.reporter.mark()?;
+        }
         let mut lines = Lines::new(cx, if self.expect_output.is_some() { KEPT } else { 0 });
         let end = process::run(spec, cx.deadline, &cx.cancel, |_, piece| lines.take(piece)).await?;
         let (tail, output) = lines.finish();
@@ -166,7 +179,7 @@ impl Command {
             None => None,
         };
         let cwd = self.cwd.as_ref().map(PathBuf::from);
-        Ok(Spec { argv: argv.to_vec(), inherit: false, env, cwd, stdin, apart: false })
+        Ok(Spec { argv: argv.to_vec(), inherit: false, env, cwd, stdin, apart: false, mark: None })
     }
 
     fn program(&self) -> String {
@@ -183,7 +196,7 @@ impl Command {
     }
 
     async fn act(&self, cx: &Cx) -> Result<Done, Failure> {
-        let (end, ended) = self.run(cx, &self.argv, true).await?;
+        let (end, ended) = self.run(cx, &self.argv, As::Action).await?;
         match end {
             End::Exited(_) if self.as_expected(&ended) => {
                 let line = format!("`{}`: {}", self.program(), ended.words);
@@ -195,7 +208,7 @@ impl Command {
     }
 
     async fn look(&self, cx: &Cx) -> Result<Seen, Failure> {
-        let (end, ended) = self.run(cx, &self.argv, true).await?;
+        let (end, ended) = self.run(cx, &self.argv, As::Check).await?;
         if end == End::Cancelled || end == End::TimedOut || !self.as_expected(&ended) {
             return Err(self.ended_badly(Class::NotYet, &ended));
         }
@@ -309,7 +322,7 @@ impl Action for Command {
                     line: "a command without a `probe`: nobody can know what it did".into(),
                 });
             }
-            let (_, ended) = self.run(cx, &self.probe, false).await?;
+            let (_, ended) = self.run(cx, &self.probe, As::Probe).await?;
             let last = ended.tail.back().map(|line| format!(": {line}")).unwrap_or_default();
             Ok(match ended.code {
                 Some(0) => Finding::Done(Done::new(format!("the probe says done{last}"))),

@@ -7,7 +7,7 @@
 //! resume in doubt:           probe ─ a person decides
 //! ```
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs::File, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
@@ -61,6 +61,14 @@ pub trait Reporter: Send + Sync {
     fn progress(&self, done: f32, text: &str);
     /// Raw output of a command, kept in `out/<step>-<attempt>.log`; lines also go to [`Reporter::line`].
     fn output(&self, bytes: &[u8]);
+    /// What a program that changes something has to keep open, so that a resume can tell whether it still works.
+    /// `None`: there is no run that could be resumed.
+    ///
+    /// # Errors
+    /// Nothing may be started.
+    fn mark(&self) -> Result<Option<File>, Failure> {
+        Ok(None)
+    }
 }
 
 /// What an attempt is given.

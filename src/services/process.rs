@@ -10,15 +10,19 @@
 
 use std::{
     ffi::{OsStr, OsString},
+    fs::File,
     io,
     os::{fd::OwnedFd, unix::fs::PermissionsExt as _},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
-    sync::OnceLock,
+    sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::{
+    io::{FdFlags, fcntl_setfd},
+    process::{Pid, Signal, kill_process_group},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::unix::pipe,
@@ -51,6 +55,10 @@ pub struct Spec {
     pub stdin: Option<Zeroizing<String>>,
     /// True: standard error is kept apart; false: both outputs go through one pipe, in their true order.
     pub apart: bool,
+    /// Kept open by it and by whatever it starts, without their knowing: see [`Reporter::mark`].
+    ///
+    /// [`Reporter::mark`]: crate::plan::contract::Reporter::mark
+    pub mark: Option<File>,
 }
 
 /// Which output a piece came from. Everything is `Out` unless kept apart.
@@ -78,12 +86,13 @@ pub enum End {
 /// # Errors
 /// `Misconfigured` or `FailedNothingDone`: it could not be started.
 pub async fn run(
-    spec: Spec,
+    mut spec: Spec,
     deadline: Instant,
     cancel: &CancellationToken,
     mut sink: impl FnMut(From, &[u8]),
 ) -> Result<End, Failure> {
-    let (mut group, mut out, mut err) = start(&spec)?;
+    let mark = spec.mark.take();
+    let (mut group, mut out, mut err) = start(&spec, mark)?;
     let feed = feed(group.child.stdin.take(), spec.stdin);
     tokio::pin!(feed);
     let mut fed = false;
@@ -130,6 +139,13 @@ pub async fn run(
                     }
                     kill_at = Some(Instant::now() + LINGER);
                     stop_reading = None;
+                } else if ended.is_none()
+                    && let Ok(Some(status)) = group.child.try_wait()
+                {
+                    // It ended in time, and we were the ones who stood still: stopped, or asleep.
+                    group.reaped = true;
+                    ended = Some(End::Exited(status));
+                    stop_reading = Some(Instant::now() + LINGER);
                 } else if ended.is_none() {
                     ended = Some(End::TimedOut);
                     group.signal(Signal::TERM);
@@ -198,7 +214,7 @@ impl Drop for Group {
 
 type Started = (Group, Option<pipe::Receiver>, Option<pipe::Receiver>);
 
-fn start(spec: &Spec) -> Result<Started, Failure> {
+fn start(spec: &Spec, mark: Option<File>) -> Result<Started, Failure> {
     let name = spec.argv.first().map(String::as_str).unwrap_or_default();
     let program = find(name, spec.cwd.as_deref())?;
     let broken = |e: io::Error| {
@@ -244,7 +260,7 @@ fn start(spec: &Spec) -> Result<Started, Failure> {
         command.stderr(writer.try_clone().map_err(broken)?);
     }
     command.stdout(writer);
-    let child = command.spawn().map_err(broken)?;
+    let child = spawn(&mut command, mark).map_err(broken)?;
     // Our copies of the write ends must go, or the end of the output would never be seen.
     drop(command);
     let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
@@ -253,6 +269,18 @@ fn start(spec: &Spec) -> Result<Started, Failure> {
     let out = Some(receiver(reader)?);
     let err = err.map(receiver).transpose()?;
     Ok((group, out, err))
+}
+
+/// Starts it with the mark, which is closed here. One at a time: no other child may get it too.
+fn spawn(command: &mut Command, mark: Option<File>) -> io::Result<tokio::process::Child> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(mark) = &mark {
+        fcntl_setfd(mark, FdFlags::empty())?;
+    }
+    let child = command.spawn();
+    drop(mark);
+    child
 }
 
 /// The program's file, looked up here: `posix_spawn` is only used for a path, and a missing program

@@ -122,8 +122,15 @@ impl Secrets {
     /// Standard output of a command. It gets our whole environment: password stores keep sessions there.
     async fn command(&self, argv: &[String]) -> Result<String, Failure> {
         let program = clean_line(argv.first().map(String::as_str).unwrap_or_default(), 120);
-        let spec =
-            process::Spec { argv: argv.to_vec(), inherit: true, env: Vec::new(), cwd: None, stdin: None, apart: true };
+        let spec = process::Spec {
+            argv: argv.to_vec(),
+            inherit: true,
+            env: Vec::new(),
+            cwd: None,
+            stdin: None,
+            apart: true,
+            mark: None,
+        };
         let (mut out, mut err) = (zeroize::Zeroizing::new(Vec::new()), Vec::new());
         let too_much = CancellationToken::new();
         let sink = |from, piece: &[u8]| {

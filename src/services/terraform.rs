@@ -121,7 +121,7 @@ impl Ask {
         env.extend(fixed.into_iter().chain(workspace).map(set));
         env.extend(self.env.iter().cloned());
         let cwd = Some(self.dir.clone());
-        Tool { argv, cwd, env, stdin: None, limit, deadline: cx.deadline, cancel: &cx.cancel }
+        Tool { argv, cwd, env, stdin: None, mark: None, limit, deadline: cx.deadline, cancel: &cx.cancel }
     }
 
     /// The command line of the plan.

@@ -1,7 +1,7 @@
 //! Other people's programs that a kind asks (`terraform`, `kubectl`): started without a shell, fed nothing
 //! or a text, their output collected within bounds, ended as a group at the deadline.
 
-use std::{collections::VecDeque, ffi::OsString, path::PathBuf, time::Duration};
+use std::{collections::VecDeque, ffi::OsString, fs::File, path::PathBuf, time::Duration};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,8 @@ pub struct Tool<'a> {
     pub env: Vec<(OsString, Zeroizing<String>)>,
     /// What it reads.
     pub stdin: Option<String>,
+    /// Where it changes something, what it has to keep open.
+    pub mark: Option<File>,
     /// Its own limit; the attempt's may be shorter.
     pub limit: Duration,
     /// The attempt's.
@@ -97,6 +99,7 @@ pub async fn run(tool: Tool<'_>, mut sink: impl FnMut(&[u8])) -> Result<Ended, B
         cwd: tool.cwd,
         stdin: tool.stdin.map(Zeroizing::new),
         apart: true,
+        mark: tool.mark,
     };
     let (mut out, mut err, mut over) = (Vec::new(), VecDeque::new(), false);
     let end = process::run(spec, until.min(tool.deadline), tool.cancel, |from, piece| match from {

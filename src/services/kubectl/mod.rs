@@ -10,7 +10,7 @@
 mod deployment;
 mod rollout;
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, sync::Arc, time::Duration};
 
 use serde_json::Value as Json;
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use super::tool::{self, Ended, Tool};
 use crate::{
     base::{Class, Failure, clean_line},
-    plan::Cx,
+    plan::{Cx, contract::Reporter},
 };
 pub use deployment::{Deployment, Verdict};
 pub use rollout::{Change, Rollout, State};
@@ -51,19 +51,20 @@ const NAMES: [&str; 10] = [
 pub struct Limits {
     deadline: Instant,
     cancel: CancellationToken,
+    reporter: Option<Arc<dyn Reporter>>,
 }
 
 impl Limits {
     /// Those of an attempt.
     #[must_use]
     pub fn of(cx: &Cx) -> Self {
-        Self { deadline: cx.deadline, cancel: cx.cancel.clone() }
+        Self { deadline: cx.deadline, cancel: cx.cancel.clone(), reporter: Some(cx.reporter.clone()) }
     }
 
     /// For a look outside an attempt.
     #[must_use]
     pub fn alone() -> Self {
-        Self { deadline: Instant::now() + CALL, cancel: CancellationToken::new() }
+        Self { deadline: Instant::now() + CALL, cancel: CancellationToken::new(), reporter: None }
     }
 }
 
@@ -119,8 +120,12 @@ impl Kubectl {
         let inherit = self.inherit.iter().map(String::as_str).chain(NAMES).collect::<Vec<_>>();
         let mut env = tool::inherited(&inherit, &["AWS_"]);
         env.extend(self.env.iter().cloned());
-        let tool =
-            Tool { argv, cwd: None, env, stdin: None, limit: CALL, deadline: limits.deadline, cancel: &limits.cancel };
+        let mark = match &limits.reporter {
+            Some(reporter) if changes => reporter.mark()?,
+            _ => None,
+        };
+        let (deadline, cancel) = (limits.deadline, &limits.cancel);
+        let tool = Tool { argv, cwd: None, env, stdin: None, mark, limit: CALL, deadline, cancel };
         let ended = tool::run(tool, |_| ()).await;
         ended.map_err(|broken| if changes { broken.changing(what) } else { broken.reading(what) })
     }

@@ -87,6 +87,97 @@ fn faults_that_were_left_out_stay_out() {
     assert!(home.effects().iter().any(|effect| effect.starts_with("UpdateService web")), "{resumed:?}");
 }
 
+/// What a later step counts from is there, also where a probe found it and the checks came after it.
+#[test]
+fn a_ttl_that_was_found_lowered_left_its_moment_behind() {
+    let home = Home::new();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/runbooks/kinds/dns.wait_ttl.toml");
+    let run = home.start(["rehearse", path, "--env", "sandbox", "--plain", "--auto-go", "--until", "lower-ttl"]);
+    after_effect(&home, "ChangeResourceRecordSets");
+    assert_eq!(run.kill().code, 128 + 9);
+    let resumed = home.run(["resume", "last", "--plain", "--auto-go"]);
+    assert!(resumed.code == 0 && resumed.out.contains("found done, its checks hold"), "{resumed:?}");
+    let (_, state) = home.journal();
+    let evidence = &state.steps[0].evidence;
+    assert!(evidence["insync_at"].is_string() && evidence["checks"].is_array(), "{evidence}");
+}
+
+/// The program that a killed run had started lives on and does its work: a resume looks after its end.
+#[test]
+fn a_program_that_lives_on_is_waited_for() {
+    let home = Home::new();
+    let action = r#"action = { kind = "command", argv = ["sh", "-c", "echo began >> log; until test -e go; do sleep 0.05; done; echo done >> log"], probe = ["grep", "-q", "done", "log"] }"#;
+    let path = home.file("lives.toml", &program(action)).display().to_string();
+    let log = || std::fs::read_to_string(home.path().join("log")).unwrap_or_default();
+    let run = home.start(["rehearse", &path, "--env", "sandbox", "--plain", "--auto-go"]);
+    until("it works", || (log() == "began\n").then_some(()));
+    assert_eq!(run.kill().code, 128 + 9);
+    let resumed = home.start(["resume", "last", "--plain", "--auto-go"]);
+    home.until_journal_has("what it started still runs: waiting for its end");
+    home.file("go", "");
+    let resumed = resumed.ended();
+    assert_eq!((resumed.code, log().as_str()), (0, "began\ndone\n"), "{resumed:?}");
+}
+
+/// A runbook of one step.
+fn program(action: &str) -> String {
+    format!(
+        r#"format = 1
+[runbook]
+id = "program"
+title = "A program"
+lead = "mira"
+[people]
+mira = {{ name = "Mira Okafor" }}
+[env.sandbox]
+kind = "sandbox"
+[[step]]
+id = "program"
+title = "Run it"
+owner = "mira"
+planned = "1s"
+timeout = "60s"
+{action}
+rollback = {{ none = "it stays" }}
+"#
+    )
+}
+
+/// Stopped past the deadline by ctrl+z, with the program long at its end: that end counts.
+#[test]
+fn a_program_that_ended_while_we_were_stopped_is_done() {
+    let home = Home::new();
+    let action = r#"action = { kind = "command", argv = ["sh", "-c", "echo began >> log; until test -e go; do sleep 0.05; done; echo the last line; echo done >> log"] }"#;
+    let text = program(action).replace("timeout = \"60s\"", "timeout = \"3s\"");
+    let path = home.file("stopped.toml", &text).display().to_string();
+    let log = || std::fs::read_to_string(home.path().join("log")).unwrap_or_default();
+    let run = home.start(["rehearse", &path, "--env", "sandbox", "--plain", "--auto-go"]);
+    until("it works", || (log() == "began\n").then_some(()));
+    run.signal(rustix::process::Signal::STOP);
+    home.file("go", "");
+    until("it is done", || (log() == "began\ndone\n").then_some(()));
+    // Nothing tells that a deadline is over but the time.
+    std::thread::sleep(Duration::from_millis(3200));
+    run.signal(rustix::process::Signal::CONT);
+    let ended = run.ended();
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let (envelopes, _) = home.journal();
+    let said = |event: &Event| matches!(event, Event::Line { text, .. } if text == "the last line");
+    assert!(envelopes.iter().any(|envelope| said(&envelope.event)), "{ended:?}");
+}
+
+#[test]
+fn people_see_tries_and_not_looks_counted() {
+    let home = Home::new();
+    let action = r#"action = { kind = "command", argv = ["sleep", "60"], probe = ["false"] }"#;
+    let text = program(action).replace("timeout = \"60s\"", "timeout = \"1s\"");
+    let path = home.file("tries.toml", &text).display().to_string();
+    let ended = home.typed(["rehearse", &path, "--env", "sandbox", "--plain"], &["retry", "retry"]);
+    assert_eq!(ended.code, 12, "{ended:?}");
+    let looks: Vec<&str> = ended.out.lines().filter(|line| line.contains("looking whether attempt")).collect();
+    assert!(matches!(looks[..], [one, two] if one.contains("attempt 1 ") && two.contains("attempt 2 ")), "{ended:?}");
+}
+
 #[test]
 fn right_after_update_service() {
     let found = cut("deploy-web", |home| after_effect(home, "UpdateService"));
