@@ -52,10 +52,11 @@ pub fn tell(state: &RunState, envelope: &Envelope) -> Option<Told> {
         Event::Resumed(resumed) => {
             ("open", format!("taken up again by {} from {}", resumed.operator, resumed.from), Role::Strong, true)
         }
-        Event::AttemptStarted { step, attempt, what } => {
+        Event::AttemptStarted { step, what, .. } => {
+            let tries = state.step(step).map_or(0, |(_, run)| run.forward.tries);
             let text = match what {
-                What::Do if *attempt == 1 => titled(step),
-                What::Do => format!("{}, attempt {attempt}", titled(step)),
+                What::Do if tries < 2 => titled(step),
+                What::Do => format!("{}, attempt {tries}", titled(step)),
                 What::Recheck => format!("{}: the checks are done again", titled(step)),
                 What::Probe => format!("{}: was it done? looking", titled(step)),
                 What::Undo => format!("undo of {}", titled(step)),

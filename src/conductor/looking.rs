@@ -35,6 +35,7 @@ fn cx(step: StepId, priors: Arc<BTreeMap<StepId, Prior>>) -> Cx {
     Cx {
         step,
         attempt: 0,
+        nth: 0,
         token: String::new(),
         again: false,
         deadline: Instant::now() + LOOK,

@@ -105,6 +105,7 @@ impl Conductor {
         let cx = Cx {
             step: wanted.step.clone(),
             attempt: wanted.attempt,
+            nth: run.leg(leg).map_or(1, |run| run.tries.max(1)),
             token,
             again,
             deadline: Instant::now() + timeout,

@@ -219,7 +219,7 @@ impl Notify {
     fn values(&self, cx: &Cx) -> Values {
         let mut values = Values::default();
         values.set("step", Json::from(cx.step.as_str()));
-        values.set("attempt", Json::from(cx.attempt));
+        values.set("attempt", Json::from(cx.nth));
         values.set("env", Json::from(self.services.env.name.as_str()));
         values
     }

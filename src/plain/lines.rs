@@ -21,7 +21,7 @@ pub(super) fn lines(before: &RunState, after: &RunState, envelope: &Envelope, fa
     match &envelope.event {
         Event::Opened(opened) => heading(opened, after, envelope, face),
         Event::Line { .. } | Event::Progressed { .. } => Vec::new(),
-        Event::AttemptStarted { step, attempt, what } => vec![started(after, step, *attempt, *what)],
+        Event::AttemptStarted { step, what, .. } => vec![started(after, step, *what)],
         Event::AttemptEnded { step, attempt, outcome } => ended(after, step, *attempt, outcome, envelope),
         Event::Intended(intended) => {
             let does = if intended.does.is_empty() { "acts".to_owned() } else { intended.does.join("; ") };
@@ -131,7 +131,7 @@ fn heading(opened: &Opened, after: &RunState, envelope: &Envelope, face: &Face) 
     lines
 }
 
-fn started(after: &RunState, id: &StepId, attempt: u32, what: What) -> String {
+fn started(after: &RunState, id: &StepId, what: What) -> String {
     let number = number(after, id);
     let Some((step, run)) = after.step(id) else { return format!("step {number} started") };
     match what {
@@ -147,7 +147,7 @@ fn started(after: &RunState, id: &StepId, attempt: u32, what: What) -> String {
         ),
         What::Recheck => format!("step {number} is checked again"),
         What::Probe => {
-            format!("step {number} in doubt: looking whether attempt {} was done", attempt.saturating_sub(1))
+            format!("step {number} in doubt: looking whether attempt {} was done", run.forward.tries)
         }
         What::Undo => format!("step {number} UNDO started: {}", step.title),
         What::ProbeUndo => format!("step {number} undo in doubt: looking whether it was done"),

@@ -76,8 +76,10 @@ pub trait Reporter: Send + Sync {
 pub struct Cx {
     /// The step.
     pub step: StepId,
-    /// Which attempt, from 1.
+    /// Which attempt, from 1; looks and checks of their own count too.
     pub attempt: u32,
+    /// Which try of the action, from 1, as people count; a look whether it was done counts as that try.
+    pub nth: u32,
     /// A token stored with the intent: 32 hex digits. An attempt after one whose outcome nobody knows has the same.
     pub token: String,
     /// The token went out before, with a request that may have been done or may still be under way.

@@ -93,6 +93,7 @@ pub fn child(source: &str, target: &str, connections: &str) -> ExitCode {
         let cx = Cx {
             step: "bench".parse().expect("an id"),
             attempt: 1,
+            nth: 1,
             token: "0".repeat(32),
             again: false,
             deadline: tokio::time::Instant::now() + Duration::from_secs(3600),

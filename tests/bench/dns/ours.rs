@@ -73,6 +73,7 @@ impl Ours {
         let cx = Cx {
             step: "bench".parse().expect("an id"),
             attempt: 1,
+            nth: 1,
             token: "0".repeat(32),
             again: false,
             deadline: tokio::time::Instant::now() + Duration::from_secs(3600),

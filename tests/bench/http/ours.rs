@@ -69,6 +69,7 @@ pub async fn run(url: &str, requests: usize, at_once: usize, policy: Policy) {
     let cx = Cx {
         step: "bench".parse().expect("an id"),
         attempt: 1,
+        nth: 1,
         token: String::new(),
         again: false,
         deadline: tokio::time::Instant::now() + Duration::from_secs(600),

@@ -100,6 +100,7 @@ pub fn cx_heard(time: Duration, heard: Arc<Heard>) -> Cx {
     Cx {
         step: "test-step".parse().unwrap(),
         attempt: 1,
+        nth: 1,
         token: format!("{:032x}", fastrand::u128(..)),
         again: false,
         deadline: Instant::now() + time,

@@ -157,6 +157,7 @@ pub fn attempt_of(limit: Duration, priors: BTreeMap<&str, Prior>) -> Attempt {
     let cx = Cx {
         step: "step".parse().unwrap(),
         attempt: 1,
+        nth: 1,
         token: "0123456789abcdef0123456789abcdef".into(),
         again: false,
         deadline: Instant::now() + limit,

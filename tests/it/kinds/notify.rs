@@ -318,6 +318,11 @@ async fn webhooks_and_bad_parameters() {
     assert_eq!(body(&asked[0]), json!({ "text": "test: step", "step": "step", "attempt": 1, "env": "test" }));
     assert_eq!(body(&asked[1]), json!({ "msg": "\"step", "n": 1, "key": "0123456789abcdef0123456789abcdef" }));
     assert_eq!(asked[1].header("x-key"), Some("0123456789abcdef0123456789abcdef"));
+    // People count tries; a look between two of them counts as an attempt only for us.
+    let mut second = attempt().cx;
+    (second.attempt, second.nth) = (3, 2);
+    notify("text = \"try {{attempt}}\"").apply(&second, &Json::Null).await.unwrap();
+    assert_eq!(body(&server.asked.lock().unwrap()[2])["text"], "try 2");
     assert!(notify("text = \"x\"").restore(&attempt().cx, &Json::Null).await.is_err());
     let hook = "url = \"http://a.b\"\n";
     for (text, marked, message) in [
