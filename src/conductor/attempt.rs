@@ -25,7 +25,7 @@ use tokio::{
 use super::reporter::{AttemptReporter, Message};
 use crate::{
     base::{Class, Failure},
-    plan::{Action, Bound, BoundRollback, Check, Cx},
+    plan::{Action, Bound, BoundRollback, Check, Cx, contract::harmless},
     run::{Done, Finding, Outcome, Report, Seen, Treatment, What, Where},
 };
 
@@ -117,7 +117,7 @@ impl Attempt {
         if let Some(action) = &self.bound.action {
             self.fence(action.as_ref()).await?;
             self.within(action.capture(&self.cx)).await?;
-            told.push(format!("not done: {}", action.does().join("; ")));
+            told.push(format!("not done: {}", harmless(action.does()).join("; ")));
         }
         for check in self.bound.precheck.iter().chain(&self.bound.verify).chain(&self.bound.criteria) {
             told.push(match self.within(check.check(&self.cx)).await {
@@ -207,7 +207,7 @@ impl Attempt {
             .finalize();
         let left = chrono::Duration::from_std(self.cx.left()).unwrap_or_else(|_| chrono::Duration::days(1));
         let report = Report::Ready {
-            does,
+            does: harmless(does),
             digest: hex(&digest),
             token: self.cx.token.clone(),
             captured,

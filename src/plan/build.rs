@@ -8,12 +8,13 @@ use std::{
 };
 
 use super::{
-    Action, Bound, BoundRollback, BoundWatch, Plan, Registry,
+    Action, Bound, BoundRollback, BoundWatch, Check, Plan, Registry,
     bind::Binder,
+    contract::{ValueRule, harmless},
     lacking::{Lacking, leave_out},
 };
 use crate::{
-    base::StepId,
+    base::{StepId, clean_line},
     run::{
         Doubt, EnvOutline, Hands, LeftOut, Mode, Outline, StepOutline, StopOutline, Treatment, Undo, WatchOutline,
         WindowOutline,
@@ -176,7 +177,7 @@ fn one(
                 let Some(check) = binder.check(table) else { continue };
                 // The question is asked without it.
                 match lacking.reason(&binder.given, binder.refs[before..].iter().map(|r| &r.step)) {
-                    Some(why) => left_out.push(LeftOut { looks: check.looks(), why }),
+                    Some(why) => left_out.push(LeftOut { looks: looks(&check), why }),
                     None => criteria.push(check),
                 }
             }
@@ -186,13 +187,14 @@ fn one(
                 if_no_go: stop.if_no_go.as_ref().map(|text| binder.text(text)),
                 voters: stop.voters.clone(),
                 decides: stop.decides.clone().unwrap_or_else(|| runbook.lead.clone()),
-                criteria: criteria.iter().map(|check| check.looks()).collect(),
+                criteria: criteria.iter().map(looks).collect(),
                 left_out,
             };
             (Some(outline), criteria)
         }
     };
     let kind = step.action.as_ref().or(step.verify.first()).or(step.precheck.first()).map(|table| table.kind.clone());
+    let by_hand = action.as_ref().map(hands).unwrap_or_default();
     let mut outline = StepOutline {
         id: step.id.clone(),
         phase: step.phase.clone(),
@@ -205,21 +207,19 @@ fn one(
         kind: kind.unwrap_or_else(|| "stop".into()),
         changes: action.as_ref().is_some_and(|action| action.changes()),
         manual: action.as_ref().is_some_and(|action| action.manual()),
-        asks_value: action.as_ref().and_then(|action| action.asks_value()),
-        checklist: action.as_ref().map(|action| action.checklist()).unwrap_or_default(),
-        value_rule: action.as_ref().and_then(|action| action.value_rule()),
+        asks_value: by_hand.value,
+        checklist: by_hand.checklist,
+        value_rule: by_hand.rule,
         undo_hands: match &rollback {
-            BoundRollback::Action(action) if action.manual() => {
-                Some(Hands { checklist: action.checklist(), value: action.asks_value(), rule: action.value_rule() })
-            }
+            BoundRollback::Action(action) if action.manual() => Some(hands(action)),
             _ => None,
         },
         works: step.action.is_some()
             || !step.verify.is_empty()
             || !step.precheck.is_empty()
             || (treatment == Treatment::ReadOnly && !criteria.is_empty()),
-        does: action.as_ref().map(|action| action.does()).unwrap_or_default(),
-        verifies: verify.iter().map(|check| check.looks()).collect(),
+        does: action.as_ref().map(|action| harmless(action.does())).unwrap_or_default(),
+        verifies: verify.iter().map(looks).collect(),
         doubt: action.as_ref().map_or(Doubt::Read, |action| action.doubt()),
         undo,
         undo_tested: false,
@@ -244,6 +244,20 @@ fn one(
     let refs: HashSet<StepId> = binder.refs.iter().map(|r| r.step.clone()).collect();
     let bound = Bound { precheck, action, verify, rollback, criteria, refs: refs.into_iter().collect() };
     (outline, bound)
+}
+
+fn looks(check: &Arc<dyn Check>) -> String {
+    clean_line(&check.looks(), usize::MAX)
+}
+
+/// What an action asks of a person, as they may be shown it.
+fn hands(action: &Arc<dyn Action>) -> Hands {
+    let rule = action.value_rule();
+    Hands {
+        checklist: harmless(action.checklist()),
+        value: action.asks_value().map(|value| clean_line(&value, usize::MAX)),
+        rule: rule.map(|rule| ValueRule { choices: harmless(rule.choices), ..rule }),
+    }
 }
 
 /// The step as its author wrote it: what it does, checks and undoes, variables not filled in.
@@ -294,7 +308,7 @@ fn rollback_of(binder: &mut Binder<'_>, step: &Step, action: Option<&Arc<dyn Act
             }
         },
         Some(Rollback::Action(table)) => match binder.action(table) {
-            Some(action) => (Undo::Action(action.does()), BoundRollback::Action(action)),
+            Some(action) => (Undo::Action(harmless(action.does())), BoundRollback::Action(action)),
             None => (Undo::Nothing, BoundRollback::None),
         },
         Some(Rollback::None(reason)) => {
@@ -338,7 +352,7 @@ fn watch_of(binder: &mut Binder<'_>, watch: &Watch) -> Option<(WatchOutline, Bou
         from: watch.from.0.clone(),
         until: watch.until.0.clone(),
         every: watch.every,
-        looks: check.looks(),
+        looks: looks(&check),
         breach_after: watch.breach_after,
         no_data_is_bad: watch.no_data_is_bad,
         hold: watch.hold,

@@ -14,8 +14,14 @@ use futures_util::future::BoxFuture;
 use serde_json::Value as Json;
 use tokio_util::sync::CancellationToken;
 
-use crate::base::{Class, Failure, StepId, bounded};
+use crate::base::{Class, Failure, StepId, bounded, clean_line};
 pub use crate::run::{Done, Doubt, Finding, Identity, Seen, ValueRule};
+
+/// Lines that a kind made of a file's text, harmless and each on one line, so that none can pass for another's.
+#[must_use]
+pub fn harmless(lines: Vec<String>) -> Vec<String> {
+    lines.iter().map(|line| clean_line(line, usize::MAX)).collect()
+}
 
 /// So much of what was captured is told before it is written back, bytes.
 const UNDOES: usize = 400;

@@ -9,7 +9,7 @@ use super::{
     outline::StepOutline,
     state::{Leg, RunState},
 };
-use crate::base::{PersonId, Stamp};
+use crate::base::{PersonId, Stamp, clean_line};
 
 /// What is asked of a person.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +83,7 @@ impl ValueRule {
             (None, Some(max)) => Some(format!("a number, at most {max}")),
             (None, None) => None,
         };
-        let like = self.pattern.as_ref().map(|pattern| format!("like {pattern}"));
+        let like = self.pattern.as_ref().map(|pattern| format!("like {}", clean_line(pattern, usize::MAX)));
         let choices = (!self.choices.is_empty()).then(|| format!("one of: {}", self.choices.join(", ")));
         [choices, number, like].into_iter().flatten().collect::<Vec<_>>().join(", ")
     }

@@ -81,3 +81,34 @@ fn an_automatic_rehearsal_says_that_nobody_ticked_anything() {
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.out.contains("is done: auto-go; not ticked off: they have the addresses; "), "{ended:?}");
 }
+
+/// What a runbook asks for is shown on its own lines, whatever stands in it.
+#[test]
+fn no_text_of_a_runbook_can_pass_for_a_line_of_the_log() {
+    let home = Home::new();
+    let hostile = r"x\u001b[2J\u202e\n02:00:00 step 9 DONE";
+    let text = std::fs::read_to_string(book("hands.toml")).unwrap();
+    let text = text
+        .replace("\"they call back\"", &format!("\"{hostile} of the list\""))
+        .replace("\"Call them.\"", &format!("\"Call them. {hostile} of the instructions\""))
+        .replace("\"the ticket\"", &format!("\"{hostile} of the value\""))
+        .replace("pattern      = \"OPS-[0-9]+\"", &format!("choices = [\"auto-go\", \"{hostile} of the choices\"]"))
+        .replace("\"they have the old addresses\"", &format!("\"{hostile} of the undo\""))
+        .replace(
+            "argv = [\"test\", \"-e\", \"called\"]",
+            &format!("argv = [\"true\"], expect_output = \"{hostile} of the check\""),
+        );
+    let path = home.file("hostile.toml", &text).display().to_string();
+    let first = home.run(["rehearse", "--env", "sandbox", "--plain", &path]);
+    home.run(["resume", "last", "--plain", "--auto-go"]);
+    let mut all = vec![first];
+    for args in [&["replay", "last", "--plain"][..], &["report", "last"], &["status", "last"], &["check", &path]] {
+        all.push(home.run(args));
+    }
+    assert!(all[0].out.contains("of the list") && all[0].out.contains("of the check"), "{:?}", all[0]);
+    for ended in &all {
+        let raw = ended.out.chars().find(|c| matches!(c, '\u{1b}' | '\u{202e}'));
+        assert_eq!(raw, None, "{ended:?}");
+        assert!(!ended.out.lines().any(|line| line.starts_with("02:00:00 step 9")), "{ended:?}");
+    }
+}
