@@ -7,7 +7,7 @@ use super::{
     agenda::Agenda,
     event::{Ending, Event, HoldWhy, Settlement},
     fact::Finding,
-    outline::{Outline, Treatment},
+    outline::{Outline, StepOutline, Treatment},
     state::{Gate, Leg, RunState, StepState, What, Why},
 };
 use crate::base::{Stamp, StepId};
@@ -188,6 +188,9 @@ fn go_on(state: &RunState, outline: &Outline, now: Stamp) -> Vec<Event> {
                 return events;
             }
         }
+        if crosses(state, step) {
+            events.push(Event::NoReturnCrossed { step: step.id.clone() });
+        }
         if !step.works {
             events.push(Event::Settled { step: step.id.clone(), back: false, settlement: Settlement::Decided });
             return events;
@@ -204,6 +207,11 @@ fn go_on(state: &RunState, outline: &Outline, now: Stamp) -> Vec<Event> {
         events.push(Event::Ended { ending: ending(state) });
     }
     events
+}
+
+/// A step that sends nothing writes no intent: it is crossed where it starts.
+fn crosses(state: &RunState, step: &StepOutline) -> bool {
+    step.no_return && !step.changes && step.treatment == Treatment::Do && state.crossed.is_none()
 }
 
 fn ending(state: &RunState) -> Ending {

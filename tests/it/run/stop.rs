@@ -255,3 +255,18 @@ fn an_automatic_rehearsal_does_not_repeat_what_was_found_done() {
     night.fails("one", gonogo::base::Class::NotYet);
     assert_eq!(auto_answer(&night.state), None);
 }
+
+/// It writes no intent, so that nothing else would cross it.
+#[test]
+fn a_point_of_no_return_that_sends_nothing_is_crossed_where_it_starts() {
+    for two in [check("two"), StepOutline { works: false, ..check("two") }] {
+        let mut night = Night::of(vec![step("one"), needing(StepOutline { no_return: true, ..two }, &["one"])]);
+        night.does("one");
+        assert!(night.state.crossed.is_none());
+        night.says("mira", confirm("two", WORD)).unwrap();
+        assert_eq!(night.state.crossed.as_ref().map(|crossing| crossing.by.clone()), Some(vec![who("mira")]));
+        let crossings = night.events.iter().filter(|event| matches!(event, Event::NoReturnCrossed { .. })).count();
+        assert_eq!(crossings, 1);
+        assert!(matches!(night.says("mira", roll_back()), Err(Refusal::Closed { .. } | Refusal::Over)));
+    }
+}
