@@ -49,6 +49,13 @@ pub(super) fn run(args: Args, state: Option<&Path>) -> Outcome {
             .hint(format!("gonogo replay {0}, gonogo report {0}", found.id)));
     }
     let bytes = dir.runbook().map_err(refused)?;
+    if crate::runbook::sha256_hex(&bytes) != outline.source_hash {
+        return Err(Problem::new(
+            Exit::Damaged,
+            "the run cannot go on: its kept runbook.toml was edited after the start",
+        )
+        .hint("`gonogo replay` shows how far it came"));
+    }
     let book = setup::book(bytes, "runbook.toml")?;
     let mut env = setup::env(&book.runbook, Some(outline.env.name.as_str()))?;
     // What was left out stays left out, also where it could be done by now.
@@ -106,16 +113,12 @@ pub(super) fn run(args: Args, state: Option<&Path>) -> Outcome {
     })
 }
 
-/// The plan that was recorded is the plan that goes on: neither the kept runbook nor what this version
-/// makes of it may differ.
+/// The plan that was recorded is the plan that goes on: what this version makes of the kept runbook may not differ.
 fn unchanged(recorded: &Outline, now: &Outline) -> Result<(), Problem> {
     let changed = |what: String| {
-        Err(Problem::new(Exit::Newer, format!("the run cannot go on with this runbook or this version: {what}"))
+        Err(Problem::new(Exit::Newer, format!("the run cannot go on with this version: {what}"))
             .hint("`gonogo replay` shows how far it came"))
     };
-    if recorded.source_hash != now.source_hash {
-        return changed("the kept runbook.toml was edited after the start".into());
-    }
     if recorded.steps.len() != now.steps.len() {
         return changed(format!("{} steps were planned, {} are now", recorded.steps.len(), now.steps.len()));
     }

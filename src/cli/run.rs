@@ -50,13 +50,11 @@ pub(super) fn run(args: Args, mode: Mode, state: Option<&Path>) -> Outcome {
     fits(mode, &env)?;
     args.show.fits(env.kind)?;
     let operator = operator(&book.runbook, args.show.operator.as_deref(), env.kind)?;
-    let options = Options {
-        mode,
-        dry_run: args.dry_run,
-        from: named_step(&book.runbook, "--from", args.from.as_deref())?,
-        until: named_step(&book.runbook, "--until", args.until.as_deref())?,
-        source_hash: crate::runbook::sha256_hex(&book.bytes),
-    };
+    let from = named_step(&book.runbook, "--from", args.from.as_deref())?;
+    let until = named_step(&book.runbook, "--until", args.until.as_deref())?;
+    in_order(&book.runbook, from.as_ref(), until.as_ref())?;
+    let options =
+        Options { mode, dry_run: args.dry_run, from, until, source_hash: crate::runbook::sha256_hex(&book.bytes) };
     let env = with_faults(env, args.fault)?;
     #[cfg(feature = "sandbox")]
     super::world::policy_of(&env)?;
@@ -157,6 +155,18 @@ pub(super) fn named_step(runbook: &Runbook, flag: &str, name: Option<&str>) -> R
             None => problem,
         }
     })
+}
+
+/// A part that ends before it begins has no steps.
+fn in_order(runbook: &Runbook, from: Option<&StepId>, until: Option<&StepId>) -> Result<(), Problem> {
+    let place = |id: &StepId| runbook.steps.iter().position(|step| &step.id == id);
+    match (from, until) {
+        (Some(from), Some(until)) if place(until) < place(from) => {
+            let words = format!("--until {until} comes before --from {from}: no step is left between them");
+            Err(Problem::new(Exit::Usage, words).hint("give the earlier step to --from"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn with_faults(mut env: Env, faults: Vec<String>) -> Result<Env, Problem> {

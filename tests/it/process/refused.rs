@@ -63,6 +63,8 @@ fn names_that_the_runbook_does_not_have() {
     refused(&ended, 2, "--from: there is no step `go-onn`");
     assert!(ended.err.contains("did you mean `go-on`?"), "{ended:?}");
     refused(&run(&["--env", "sandbox", "--until", "nowhere"]), 2, "--until: there is no step `nowhere`");
+    let none = run(&["--env", "sandbox", "--from", "go-on", "--until", "who"]);
+    refused(&none, 2, "--until who comes before --from go-on: no step is left");
     refused(&run(&["--env", "sandbox", "--operator", "bob"]), 2, "`bob` is not in [people]");
     refused(&run(&["--env", "sandbox", "--fault", "ecs.deplou"]), 2, "did you mean `ecs.deploy`?");
     refused(&run(&["--env", "sandbox", "--confirm", "go-on"]), 2, "--confirm takes STEP=WORD");
@@ -225,7 +227,7 @@ fn an_edited_runbook_does_not_go_on() {
     let path = home.folder().join("runbook.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("[\"echo\", \"the end\"]", "[\"echo\", \"THE end\"]")).unwrap();
-    refused(&home.run(["resume", "last", "--plain"]), 21, "was edited");
+    refused(&home.run(["resume", "last", "--plain"]), 22, "was edited");
     edited(&home, &["runbook.toml"]);
     std::fs::write(&path, text).unwrap();
     edited(&home, &[]);
