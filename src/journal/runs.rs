@@ -1,10 +1,20 @@
 //! Where runs are kept, and which are there.
 
-use std::path::{Path, PathBuf};
+use std::{
+    cmp::Reverse,
+    io::{BufRead as _, BufReader, Read as _},
+    path::{Path, PathBuf},
+};
 
+use chrono::{DateTime, Utc};
 use etcetera::BaseStrategy;
 
-use super::{dir::runs_path, error::RunDirError, folder::io_error};
+use super::{
+    dir::{JOURNAL, runs_path},
+    error::RunDirError,
+    folder::{Folder, io_error},
+    frame::{HEADER, MAX_LINE},
+};
 use crate::base::RunId;
 
 /// The state folder: the flag, else `$GONOGO_STATE_DIR`, else `gonogo` in the XDG state folder
@@ -30,7 +40,8 @@ pub struct Run {
     pub path: PathBuf,
 }
 
-/// All runs, newest first, by their ids, which begin with the time. What is no run is passed over.
+/// All runs, newest first: by their ids, which begin with the second, and within one by their first records. What is no
+/// run is passed over.
 ///
 /// # Errors
 /// If the folder is there and cannot be listed.
@@ -51,7 +62,28 @@ pub fn runs(state: &Path) -> Result<Vec<Run>, RunDirError> {
         }
     }
     runs.sort_by(|a, b| b.id.cmp(&a.id));
+    for same in runs.chunk_by_mut(|a, b| second(&a.id) == second(&b.id)).filter(|same| same.len() > 1) {
+        same.sort_by_cached_key(|run| Reverse(opened(&run.path)));
+    }
     Ok(runs)
+}
+
+/// An id without its last part, which is random.
+fn second(id: &RunId) -> &str {
+    id.as_str().rsplit_once('-').map_or(id.as_str(), |(second, _)| second)
+}
+
+/// The time of a run's first record; `None` where it has none that can be read.
+fn opened(path: &Path) -> Option<DateTime<Utc>> {
+    #[derive(serde::Deserialize)]
+    struct First {
+        at: DateTime<Utc>,
+    }
+    let journal = Folder::open(path).ok()?.read(JOURNAL).ok()??;
+    let mut line = Vec::new();
+    BufReader::new(journal.take(MAX_LINE as u64)).read_until(b'\n', &mut line).ok()?;
+    let first: First = serde_json::from_slice(line.get(HEADER..)?).ok()?;
+    Some(first.at)
 }
 
 /// Why a run was not found.

@@ -191,3 +191,20 @@ fn the_flag_names_the_state_folder() {
     assert_eq!(state_dir(Some(Path::new("/a/b"))).unwrap(), Path::new("/a/b"));
     assert!(state_dir(Some(Path::new("here"))).unwrap().is_absolute());
 }
+
+/// The rest of an id is random: what was opened last is what `last` means.
+#[test]
+fn runs_of_one_second_are_in_the_order_of_their_first_records() {
+    let state = tempfile::tempdir().unwrap();
+    for (id, at) in [("ffffff", ".1"), ("000000", ".25"), ("777777", ".2")] {
+        let id = format!("20261206-013000-{id}").parse().unwrap();
+        let mut journal = RunDir::create(state.path(), &id, b"", b"", ROOM).unwrap();
+        let text = format!(r#"{{"seq":1,"at":"2026-12-06T01:30:00{at}Z","elapsed":0,"event":{{}}}}"#);
+        journal.append(&[text.into_bytes()], true).unwrap();
+    }
+    // Killed before it began.
+    drop(RunDir::create(state.path(), &"20261206-013000-999999".parse().unwrap(), b"", b"", ROOM).unwrap());
+    let ends: Vec<String> = runs(state.path()).unwrap().iter().map(|run| run.id.as_str()[16..].to_owned()).collect();
+    assert_eq!(ends, ["000000", "777777", "ffffff", "999999"]);
+    assert_eq!(find(state.path(), "last").unwrap().id.as_str(), "20261206-013000-000000");
+}
