@@ -10,7 +10,7 @@ use crate::{
     services::postgres::{
         Limits, Postgres, Session,
         settings::{self, Kept},
-        writers::{Begins, Canary, Writer, canary},
+        writers::{Begins, Canary, Writer, canary, code},
     },
 };
 
@@ -90,6 +90,9 @@ impl Proved {
     }
 }
 
+/// What `SET ROLE` says of a role that is not there: `invalid_parameter_value`.
+const NO_SUCH_ROLE: &str = "22023";
+
 /// What is needed to prove.
 pub(super) struct Proof<'a> {
     pub postgres: &'a Postgres,
@@ -127,7 +130,13 @@ impl Proof<'_> {
         };
         let role = writer.via.as_deref().unwrap_or(&writer.role);
         let begins = if self.begins_read_only(writer) { Begins::ReadOnly } else { Begins::ReadWrite };
-        let plain = canary(self.session, Some(role), sql, begins).await?;
+        let plain = match canary(self.session, Some(role), sql, begins).await {
+            // Dropped since the catalog was read: nobody can become it, and nobody is it.
+            Err(gone) if role == writer.role && code(&gone) == Some(NO_SUCH_ROLE) => {
+                return Ok(proved(Can::Not, Known::SetRole, true));
+            }
+            plain => plain?,
+        };
         let asking = match begins {
             Begins::ReadWrite => plain.clone(),
             _ => canary(self.session, Some(role), sql, Begins::ReadWrite).await?,

@@ -116,6 +116,9 @@ impl Coming<'_> {
             copied.map_err(|e| e.to_string())?;
             jobs::tell(&mut redis, &mut seed, shop::seconds()).await.map_err(|e| e.to_string())
         };
+        // Whoever asks one of them is told of them all.
+        let rows = async { rows.await.map_err(|why| format!("PostgreSQL: {why}")) };
+        let queues = async { queues.await.map_err(|why| format!("Redis: {why}")) };
         tokio::try_join!(rows, queues).map(drop)
     }
 }

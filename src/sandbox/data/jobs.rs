@@ -77,7 +77,13 @@ pub(super) async fn reached(
 ) -> Result<MultiplexedConnection, String> {
     let until = Instant::now() + UP;
     loop {
-        match connect(address, password, database).await {
+        let answers = async {
+            let mut redis = connect(address, password, database).await?;
+            // It takes connections before it has loaded what it keeps, and refuses everything else until then.
+            redis::cmd("PING").exec_async(&mut redis).await?;
+            Ok::<_, redis::RedisError>(redis)
+        };
+        match answers.await {
             Ok(redis) => return Ok(redis),
             Err(e) if Instant::now() > until => return Err(e.to_string()),
             Err(_) => sleep(LOOK).await,
@@ -239,4 +245,59 @@ pub(super) async fn wake(redis: &mut MultiplexedConnection, now: f64) -> redis::
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// A server that takes connections and is still loading for the first few of them.
+    async fn loading(connections: usize) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut taken = 0;
+            while let Ok((stream, _)) = listener.accept().await {
+                taken += 1;
+                let busy = taken <= connections;
+                tokio::spawn(async move {
+                    let (from, mut to) = stream.into_split();
+                    let mut lines = BufReader::new(from).lines();
+                    while let Ok(Some(line)) = lines.next_line().await {
+                        // The number of words, then of each its length and itself.
+                        let Some(words) = line.strip_prefix('*').and_then(|n| n.parse::<usize>().ok()) else {
+                            continue;
+                        };
+                        let mut name = String::new();
+                        for i in 0..words * 2 {
+                            let part = lines.next_line().await.unwrap().unwrap();
+                            if i == 1 {
+                                name = part;
+                            }
+                        }
+                        let says = match name.as_str() {
+                            "PING" if busy => "-LOADING Redis is loading the dataset in memory\r\n",
+                            "PING" => "+PONG\r\n",
+                            _ => "+OK\r\n",
+                        };
+                        to.write_all(says.as_bytes()).await.unwrap();
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_loading_is_waited_for() {
+        let address = loading(2).await;
+        let mut redis = reached(address, "secret", OLD).await.unwrap();
+        let said: String = redis::cmd("PING").query_async(&mut redis).await.unwrap();
+        assert_eq!(said, "PONG");
+    }
 }

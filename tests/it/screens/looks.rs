@@ -3,7 +3,7 @@
 use gonogo::{
     log::{EventLog, Playhead as _},
     replay::Player,
-    run::{EnvOutline, HoldWhy, Input},
+    run::{EnvOutline, HoldWhy, Input, Treatment},
     runbook::EnvKind,
     tui::{Desk, Theme},
 };
@@ -56,6 +56,18 @@ fn start() {
         }),
         "",
     );
+}
+
+/// What `--from` and `--until` leave out is not counted.
+#[test]
+fn the_start_of_a_part() {
+    let mut outline = outline(EnvKind::Live);
+    let all = outline.steps.len();
+    for step in &mut outline.steps[2..] {
+        step.treatment = Treatment::Leave("after --until lower-ttl".into());
+    }
+    let text = Scene::new(Night::of(outline), 160, 45).text();
+    assert!(text.contains(&format!("2 of {all} steps, 3m00 of planned work, people are asked 0 times")), "{text}");
 }
 
 #[test]
