@@ -444,7 +444,8 @@ fn no_size_is_too_small() {
 /// How late it is, and a budget that is used up, are seen whatever asks or holds.
 #[test]
 fn lateness_and_a_used_up_budget_are_never_left_out() {
-    let plays: [(&str, fn(&mut Night)); 3] = [
+    type Play = fn(&mut Night);
+    let plays: [(&str, Play); 3] = [
         ("HELD", |n| {
             n.to_deploy().deploying().wait(9000).input(Input::Hold(HoldWhy::Signal("SIGTERM".into())));
         }),
