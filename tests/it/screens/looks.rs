@@ -67,7 +67,7 @@ fn the_start_of_a_part() {
         step.treatment = Treatment::Leave("after --until lower-ttl".into());
     }
     let text = Scene::new(Night::of(outline), 160, 45).text();
-    assert!(text.contains(&format!("2 of {all} steps, 3m00 of planned work, people are asked 0 times")), "{text}");
+    assert!(text.contains(&format!("2 of {all} steps, 3m of planned work, people are asked 0 times")), "{text}");
 }
 
 #[test]
