@@ -13,10 +13,11 @@ use serde_json::json;
 use super::{
     Bind, Kind,
     web::{
-        TIMEOUT, address, ask, body,
+        TIMEOUT, address,
+        answer::EXCERPT,
+        ask, body,
         dial::{self, Reach},
-        expect::{self, EXCERPT},
-        joined, ms,
+        expect, joined, ms,
     },
 };
 use crate::{

@@ -9,10 +9,11 @@ use super::{
     Bind, Kind, inner,
     web::{
         TIMEOUT,
+        answer::{Answer, EXCERPT},
         ask::{self, Ask, known},
         body,
         dial::{self, Reach},
-        expect::{self, Answer, EXCERPT, Expect},
+        expect::{self, Expect},
         joined, ms, once,
         template::Values,
     },

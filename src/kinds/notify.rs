@@ -13,8 +13,8 @@ use serde_json::{Value as Json, json};
 use super::{
     Bind, Kind,
     web::{
+        answer::excerpt,
         dial::{self, Reach},
-        expect::excerpt,
         joined, ms, once,
         template::Values,
     },

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use crate::{
     base::clean_line,
-    kinds::web::{Wrong, expect::Answer, json::Path, template::is_name},
+    kinds::web::{Wrong, answer::Answer, json::Path, template::is_name},
     plan::Params,
     runbook::value::{Entry, Kind, Table},
 };

@@ -14,8 +14,9 @@ use crate::{
     kinds::{
         no_data,
         web::{
+            answer::Answer,
             ask::{Ask, Ready, only_asks},
-            expect::{Answer, Expect},
+            expect::Expect,
             template::{Values, plain},
         },
     },

@@ -2,6 +2,7 @@
 //! in, what an answer must be.
 
 pub(super) mod address;
+pub(super) mod answer;
 pub(super) mod ask;
 pub(super) mod body;
 pub(super) mod dial;
